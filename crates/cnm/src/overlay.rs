@@ -1,0 +1,101 @@
+//! The seam between this host's networks and the swarm: what goes out to gossip, and what comes in from it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use engine_types::{Result, network};
+use ipnet::IpNet;
+use netstate::Mac;
+
+use crate::ServiceBinding;
+
+/// A swarm network as a node needs it (from a task, an attachment or a node's attachments).
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct SwarmNetwork {
+    pub id: String,
+    pub name: String,
+    pub driver: String,
+    pub created: String,
+    pub internal: bool,
+    pub attachable: bool,
+    pub ingress: bool,
+    pub enable_ipv6: bool,
+    pub labels: BTreeMap<String, String>,
+    pub options: BTreeMap<String, String>,
+    pub subnets: Vec<Subnet>,
+    /// UDP port of the data path.
+    pub vxlan_port: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Subnet {
+    pub subnet: IpNet,
+    pub gateway: Option<IpAddr>,
+    pub vni: u32,
+}
+
+/// Everything that this node tells others: per joined overlay network its local endpoints. Level-triggered: whoever
+/// publishes compares this with what it has published.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OverlayView {
+    pub networks: BTreeMap<String, BTreeMap<String, LocalEndpoint>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalEndpoint {
+    /// With the subnet's prefix length.
+    pub address: IpNet,
+    pub mac: Mac,
+    /// Names to announce; `None` until the container runs (and is healthy) or while it drains.
+    pub record: Option<NameRecord>,
+}
+
+/// `endpoint_table`'s row in our terms.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NameRecord {
+    pub name: String,
+    /// Short id, host name, aliases.
+    pub task_aliases: Vec<String>,
+    pub address: Option<IpAddr>,
+    /// Empty (default) for a standalone container.
+    pub service: ServiceBinding,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Port {
+    pub name: String,
+    /// tcp, udp, sctp
+    pub protocol: String,
+    pub target: u16,
+    pub published: u16,
+}
+
+/// A remote endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peer {
+    pub address: IpNet,
+    pub mac: Mac,
+    pub vtep: IpAddr,
+}
+
+/// What the swarm does for this host's networks. Absent while the node is in no swarm.
+#[async_trait]
+pub trait SwarmNetworks: Send + Sync + 'static {
+    /// Managers: all swarm networks. Workers: none (what is in use here is known locally).
+    async fn list(&self) -> Result<Vec<network::Inspect>>;
+    async fn create(&self, name: &str, options: network::CreateOptions) -> Result<String>;
+    /// By id.
+    async fn remove(&self, id: &str) -> Result<()>;
+    /// Asks the managers to attach a standalone container; returns the network and the address that was allocated.
+    async fn attach(
+        &self,
+        network: &str,
+        container_id: &str,
+        addresses: Vec<String>,
+    ) -> Result<(SwarmNetwork, IpNet)>;
+    async fn detach(&self, network_id: &str, container_id: &str) -> Result<()>;
+    /// Nodes that take part in the network (`Peers` of inspect).
+    async fn peers(&self, network_id: &str) -> Vec<network::PeerInfo>;
+    fn is_manager(&self) -> bool;
+}

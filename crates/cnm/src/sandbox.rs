@@ -1,0 +1,70 @@
+//! Sandboxes: a container's network namespace, its endpoints, `resolv.conf`, `hosts` and resolver.
+
+use std::path::PathBuf;
+
+use engine_types::container::PortBinding;
+use engine_types::network::EndpointSettings;
+use std::collections::BTreeMap;
+
+/// How a container is connected (`HostConfig.NetworkMode`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A namespace of its own.
+    Private,
+    /// The host's.
+    Host,
+    /// Another container's, by id.
+    Container(String),
+}
+
+/// What a sandbox is made from. `dir` is the container's own folder: `hosts` and `resolv.conf` are written there.
+#[derive(Clone, Debug)]
+pub struct SandboxSpec {
+    pub container_id: String,
+    pub container_name: String,
+    pub mode: Mode,
+    pub hostname: String,
+    pub domainname: String,
+    pub dir: PathBuf,
+    pub dns: Vec<String>,
+    pub dns_options: Vec<String>,
+    pub dns_search: Vec<String>,
+    /// `name:ip`
+    pub extra_hosts: Vec<String>,
+    pub sysctls: BTreeMap<String, String>,
+    /// `80/tcp` to its bindings; `None` or an empty list means an ephemeral host port.
+    pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sandbox {
+    /// 64 hex characters (`NetworkSettings.SandboxID`).
+    pub id: String,
+    /// The namespace's path, for the OCI runtime; `None` for the host's.
+    pub netns: Option<PathBuf>,
+}
+
+/// One connection of a container to a network.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct ConnectRequest {
+    /// Name, id, or unique id prefix.
+    pub network: String,
+    pub settings: EndpointSettings,
+    /// A swarm task's endpoint: its address (in `settings.ipam_config`) was allocated by the manager already.
+    pub preallocated: bool,
+    pub service: Option<ServiceBinding>,
+}
+
+/// The service that a task's endpoint belongs to.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct ServiceBinding {
+    pub id: String,
+    pub name: String,
+    /// Address without mask, or empty.
+    pub virtual_ip: String,
+    pub aliases: Vec<String>,
+    /// Published through the mesh; only on the ingress network.
+    pub ingress_ports: Vec<crate::Port>,
+}

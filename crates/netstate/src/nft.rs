@@ -1,0 +1,183 @@
+//! nftables objects as rows. A table of ours holds nothing of others.
+
+use crate::Ns;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    Ip,
+    Ip6,
+    Inet,
+    Bridge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Table {
+    pub ns: Ns,
+    pub family: Family,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Chain {
+    pub table: Table,
+    pub name: String,
+    pub base: Option<Base>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Base {
+    pub kind: BaseKind,
+    pub hook: Hook,
+    pub priority: i32,
+    pub drop_by_default: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BaseKind {
+    Filter,
+    Nat,
+    Route,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    Prerouting,
+    Input,
+    Forward,
+    Output,
+    Postrouting,
+}
+
+/// A named set, or a map when `data` is given. Keys and data are concatenations of typed fields.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Set {
+    pub table: Table,
+    pub name: String,
+    pub key: Vec<Type>,
+    pub data: Option<Vec<Type>>,
+    /// Elements are intervals (a range of ports, a prefix).
+    pub interval: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Type {
+    Ipv4,
+    Ipv6,
+    Port,
+    Protocol,
+    Ifname,
+    Mark,
+    Mac,
+    Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Element {
+    pub table: Table,
+    pub set: String,
+    pub key: Vec<Value>,
+    /// Inclusive upper end, for interval sets.
+    pub key_end: Option<Vec<Value>>,
+    pub data: Option<Vec<Value>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Value {
+    Ip(std::net::IpAddr),
+    Port(u16),
+    /// IPPROTO_*
+    Protocol(u8),
+    Ifname(String),
+    Mark(u32),
+    Mac(crate::Mac),
+    Verdict(Verdict),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    Accept,
+    Drop,
+    Return,
+    Jump(String),
+    Goto(String),
+}
+
+/// Rules of a chain stand in order of `order`, then of their text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rule {
+    pub table: Table,
+    pub chain: String,
+    pub order: u32,
+    pub body: Vec<Statement>,
+}
+
+/// What a packet carries that a rule can look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    IpSaddr,
+    IpDaddr,
+    Ip6Saddr,
+    Ip6Daddr,
+    /// `meta l4proto`
+    L4Proto,
+    ThSport,
+    ThDport,
+    IifName,
+    OifName,
+    MetaMark,
+    CtMark,
+    EtherSaddr,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Statement {
+    /// `field == value` or, negated, `field != value`.
+    Match {
+        field: Field,
+        not: bool,
+        value: Value,
+    },
+    /// `field & prefix == prefix`
+    MatchPrefix {
+        field: Field,
+        not: bool,
+        prefix: ipnet::IpNet,
+    },
+    /// `a . b @set` (or `!=`)
+    InSet {
+        key: Vec<Field>,
+        not: bool,
+        set: String,
+    },
+    /// `a . b vmap @map`
+    Vmap {
+        key: Vec<Field>,
+        map: String,
+    },
+    /// `fib daddr type local` / `fib saddr type local`
+    FibLocal {
+        saddr: bool,
+        not: bool,
+    },
+    /// `ct state established,related`
+    CtEstablishedRelated,
+    Counter,
+    Verdict(Verdict),
+    Masquerade,
+    /// `snat to addr`
+    Snat {
+        to: std::net::IpAddr,
+        port: Option<u16>,
+    },
+    Dnat {
+        to: std::net::IpAddr,
+        port: Option<u16>,
+    },
+    /// `dnat to a . b map @map`, the map's data being address and port
+    DnatMap {
+        key: Vec<Field>,
+        map: String,
+    },
+    SetMetaMark(u32),
+    SetCtMark(u32),
+}
