@@ -1,72 +1,23 @@
 //! Address pools and addresses: pure state, nothing stored. Its users rebuild it from what they have stored.
+//!
+//! ```text
+//!   DefaultPool 172.24.0.0/14, size 16          Addresses 172.25.0.0/16, range 172.25.8.0/24
+//!   ┌────────┬────────┬────────┬────────┐       ┌─┬──────────┬───────────┬─────────────┬─┐
+//!   │ 24 used│ 25 free│ 26 host│ 27 free│       │N│   claim  │ take here │    claim    │B│
+//!   └────────┴────────┴────────┴────────┘       └─┴──────────┴───────────┴─────────────┴─┘
+//!              ▲ take_default                     N network, B broadcast: reserved
+//! ```
+//!
+//! Nothing is ever expanded: pools are ordered by base address, addresses in use are runs (see [`spans`]), so that
+//! a `/8` or an IPv6 `/64` costs what is used of it. The caller decides about gateways, host routes and storage.
+#![forbid(unsafe_code)]
 
-use std::net::IpAddr;
+mod addresses;
+mod pools;
+mod spans;
 
-use ipnet::IpNet;
-
-/// Subnets handed out of default pools or claimed by name, without overlap.
-#[derive(Clone, Debug)]
-pub struct Pools {}
-
-/// A default pool and the prefix length of the subnets that are cut from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DefaultPool {
-    pub base: IpNet,
-    pub size: u8,
-}
-
-impl Pools {
-    pub fn new(_defaults: Vec<DefaultPool>) -> Self {
-        todo!()
-    }
-    /// Docker's node-local default pools, in its order.
-    pub fn local() -> Self {
-        todo!()
-    }
-    /// The next free subnet of the defaults that overlaps neither a claimed one nor `avoid`.
-    pub fn take_default(&mut self, _v6: bool, _avoid: &[IpNet]) -> Result<IpNet, Error> {
-        todo!()
-    }
-    /// Claims `subnet`, or says with what it overlaps.
-    pub fn claim(&mut self, _subnet: IpNet) -> Result<(), Error> {
-        todo!()
-    }
-    pub fn release(&mut self, _subnet: &IpNet) {
-        todo!()
-    }
-}
-
-/// The addresses of one subnet.
-#[derive(Clone, Debug)]
-pub struct Addresses {}
-
-impl Addresses {
-    /// `range` limits what [`Self::take`] hands out; an explicit claim may be anywhere in `subnet`.
-    pub fn new(_subnet: IpNet, _range: Option<IpNet>) -> Self {
-        todo!()
-    }
-    pub fn subnet(&self) -> IpNet {
-        todo!()
-    }
-    /// Lowest free address.
-    pub fn take(&mut self) -> Result<IpAddr, Error> {
-        todo!()
-    }
-    /// Next after the last one that was taken, wrapping: a freed address rests as long as possible.
-    pub fn take_serial(&mut self) -> Result<IpAddr, Error> {
-        todo!()
-    }
-    pub fn claim(&mut self, _address: IpAddr) -> Result<(), Error> {
-        todo!()
-    }
-    pub fn release(&mut self, _address: IpAddr) {
-        todo!()
-    }
-    /// Addresses in use, the reserved ones included.
-    pub fn used(&self) -> u128 {
-        todo!()
-    }
-}
+pub use addresses::Addresses;
+pub use pools::{DefaultPool, Pools};
 
 /// Texts are Docker's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,4 +32,7 @@ pub enum Error {
     InUse,
     #[error("requested address is out of range")]
     OutOfRange,
+    /// A default pool whose subnets would be larger than the pool, or longer than an address.
+    #[error("invalid pools size: {0}")]
+    PoolSize(u8),
 }
