@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ]
     .map(|name| dir.join(name).with_extension("proto"));
     let descriptors = protox::compile(files, [dir])?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // Ordered maps: the same object always has the same bytes, and cores may iterate.
+    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
     Ok(())
 }
