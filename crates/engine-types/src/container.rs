@@ -9,7 +9,7 @@ use crate::{network, *};
 /// A command line: Docker reads a string or a list; unset is `null`.
 pub type StrSlice = Option<Vec<String>>;
 
-/// Docker's `Config`.
+/// What a container is made of, apart from the host (`Config`; also an image's defaults).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
@@ -25,7 +25,11 @@ pub struct Config {
     pub attach_stdout: bool,
     #[serde(rename = "AttachStderr", deserialize_with = "crate::null_default")]
     pub attach_stderr: bool,
-    #[serde(rename = "ExposedPorts", skip_serializing_if = "crate::is_empty")]
+    #[serde(
+        rename = "ExposedPorts",
+        skip_serializing_if = "crate::no_items",
+        deserialize_with = "crate::null_values"
+    )]
     pub exposed_ports: Option<BTreeMap<String, Empty>>,
     #[serde(rename = "Tty", deserialize_with = "crate::null_default")]
     pub tty: bool,
@@ -35,7 +39,7 @@ pub struct Config {
     pub stdin_once: bool,
     #[serde(rename = "Env")]
     pub env: Option<Vec<String>>,
-    #[serde(rename = "Cmd", deserialize_with = "crate::null_default")]
+    #[serde(rename = "Cmd", deserialize_with = "crate::str_slice")]
     pub cmd: StrSlice,
     #[serde(rename = "Healthcheck", skip_serializing_if = "crate::is_empty")]
     pub healthcheck: Option<HealthConfig>,
@@ -47,11 +51,11 @@ pub struct Config {
     pub args_escaped: bool,
     #[serde(rename = "Image", deserialize_with = "crate::null_default")]
     pub image: String,
-    #[serde(rename = "Volumes")]
+    #[serde(rename = "Volumes", deserialize_with = "crate::null_values")]
     pub volumes: Option<BTreeMap<String, Empty>>,
     #[serde(rename = "WorkingDir", deserialize_with = "crate::null_default")]
     pub working_dir: String,
-    #[serde(rename = "Entrypoint", deserialize_with = "crate::null_default")]
+    #[serde(rename = "Entrypoint", deserialize_with = "crate::str_slice")]
     pub entrypoint: StrSlice,
     #[serde(
         rename = "NetworkDisabled",
@@ -77,11 +81,15 @@ pub struct Config {
     pub stop_signal: String,
     #[serde(rename = "StopTimeout", skip_serializing_if = "crate::is_empty")]
     pub stop_timeout: Option<i64>,
-    #[serde(rename = "Shell", deserialize_with = "crate::null_default")]
+    #[serde(
+        rename = "Shell",
+        deserialize_with = "crate::str_slice",
+        skip_serializing_if = "crate::no_items"
+    )]
     pub shell: StrSlice,
 }
 
-/// Docker's `ContainerJSONBase`.
+/// The part of `GET /containers/{id}/json` that does not depend on networks (`ContainerJSONBase`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerJSONBase {
@@ -131,7 +139,7 @@ pub struct ContainerJSONBase {
     pub size_root_fs: Option<i64>,
 }
 
-/// Docker's `CreateRequest`.
+/// `POST /containers/create`: a [`Config`] with two more fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CreateRequest {
@@ -143,7 +151,7 @@ pub struct CreateRequest {
     pub networking_config: Option<network::NetworkingConfig>,
 }
 
-/// Docker's `CreateResponse`.
+/// Answer to `POST /containers/create`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CreateResponse {
@@ -153,7 +161,7 @@ pub struct CreateResponse {
     pub warnings: Option<Vec<String>>,
 }
 
-/// Docker's `DefaultNetworkSettings`.
+/// The endpoint on the default bridge network, or empty (`DefaultNetworkSettings`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DefaultNetworkSettings {
@@ -194,7 +202,7 @@ pub struct ExecInspect {
     pub pid: i64,
 }
 
-/// Docker's `ExecOptions`.
+/// `POST /containers/{id}/exec`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ExecOptions {
@@ -204,7 +212,7 @@ pub struct ExecOptions {
     pub privileged: bool,
     #[serde(rename = "Tty", deserialize_with = "crate::null_default")]
     pub tty: bool,
-    #[serde(rename = "ConsoleSize", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "ConsoleSize", skip_serializing_if = "crate::no_items")]
     pub console_size: Option<Vec<u64>>,
     #[serde(rename = "AttachStdin", deserialize_with = "crate::null_default")]
     pub attach_stdin: bool,
@@ -224,7 +232,7 @@ pub struct ExecOptions {
     pub detach: bool,
 }
 
-/// Docker's `ExecStartOptions`.
+/// `POST /exec/{id}/start`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ExecStartOptions {
@@ -232,11 +240,11 @@ pub struct ExecStartOptions {
     pub detach: bool,
     #[serde(rename = "Tty", deserialize_with = "crate::null_default")]
     pub tty: bool,
-    #[serde(rename = "ConsoleSize", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "ConsoleSize", skip_serializing_if = "crate::no_items")]
     pub console_size: Option<Vec<u64>>,
 }
 
-/// Docker's `HostConfig`.
+/// How the container meets this host (`HostConfig`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostConfig {
@@ -258,13 +266,13 @@ pub struct HostConfig {
     pub volume_driver: String,
     #[serde(rename = "VolumesFrom")]
     pub volumes_from: Option<Vec<String>>,
-    #[serde(rename = "ConsoleSize")]
+    #[serde(rename = "ConsoleSize", serialize_with = "crate::go::console_size")]
     pub console_size: Option<Vec<u64>>,
-    #[serde(rename = "Annotations", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Annotations", skip_serializing_if = "crate::no_items")]
     pub annotations: Option<BTreeMap<String, String>>,
-    #[serde(rename = "CapAdd", deserialize_with = "crate::null_default")]
+    #[serde(rename = "CapAdd", deserialize_with = "crate::str_slice")]
     pub cap_add: StrSlice,
-    #[serde(rename = "CapDrop", deserialize_with = "crate::null_default")]
+    #[serde(rename = "CapDrop", deserialize_with = "crate::str_slice")]
     pub cap_drop: StrSlice,
     #[serde(rename = "CgroupnsMode", deserialize_with = "crate::null_default")]
     pub cgroupns_mode: String,
@@ -296,9 +304,9 @@ pub struct HostConfig {
     pub readonly_rootfs: bool,
     #[serde(rename = "SecurityOpt")]
     pub security_opt: Option<Vec<String>>,
-    #[serde(rename = "StorageOpt", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "StorageOpt", skip_serializing_if = "crate::no_items")]
     pub storage_opt: Option<BTreeMap<String, String>>,
-    #[serde(rename = "Tmpfs", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Tmpfs", skip_serializing_if = "crate::no_items")]
     pub tmpfs: Option<BTreeMap<String, String>>,
     #[serde(rename = "UTSMode", deserialize_with = "crate::null_default")]
     pub uts_mode: String,
@@ -306,7 +314,7 @@ pub struct HostConfig {
     pub userns_mode: String,
     #[serde(rename = "ShmSize", deserialize_with = "crate::null_default")]
     pub shm_size: i64,
-    #[serde(rename = "Sysctls", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Sysctls", skip_serializing_if = "crate::no_items")]
     pub sysctls: Option<BTreeMap<String, String>>,
     #[serde(
         rename = "Runtime",
@@ -318,7 +326,7 @@ pub struct HostConfig {
     pub isolation: String,
     #[serde(flatten)]
     pub resources: Resources,
-    #[serde(rename = "Mounts", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Mounts", skip_serializing_if = "crate::no_items")]
     pub mounts: Option<Vec<container::Mount>>,
     #[serde(rename = "MaskedPaths")]
     pub masked_paths: Option<Vec<String>>,
@@ -328,7 +336,7 @@ pub struct HostConfig {
     pub init: Option<bool>,
 }
 
-/// Docker's `InspectResponse`.
+/// `GET /containers/{id}/json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InspectResponse {
@@ -381,7 +389,7 @@ pub struct NetworkSettingsBase {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkSettingsSummary {
-    #[serde(rename = "Networks")]
+    #[serde(rename = "Networks", deserialize_with = "crate::null_values")]
     pub networks: Option<BTreeMap<String, network::EndpointSettings>>,
 }
 
@@ -393,11 +401,11 @@ pub struct NetworkSettings {
     pub base: NetworkSettingsBase,
     #[serde(flatten)]
     pub default_network_settings: DefaultNetworkSettings,
-    #[serde(rename = "Networks")]
+    #[serde(rename = "Networks", deserialize_with = "crate::null_values")]
     pub networks: Option<BTreeMap<String, network::EndpointSettings>>,
 }
 
-/// Docker's `Port`.
+/// A row of `ports` in [`Summary`]: `public_port` 0 means exposed only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Port {
@@ -419,7 +427,7 @@ pub struct Port {
     pub r#type: String,
 }
 
-/// Docker's `RestartPolicy`.
+/// `name`: empty or `no`, `always`, `unless-stopped`, `on-failure` (at most `maximum_retry_count` times, 0 = for ever).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RestartPolicy {
@@ -429,7 +437,7 @@ pub struct RestartPolicy {
     pub maximum_retry_count: i64,
 }
 
-/// Docker's `State`.
+/// `status`: created, running, paused, restarting, removing, exited, dead. Times are RFC 3339, Go's zero time when unset.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
@@ -459,7 +467,7 @@ pub struct State {
     pub health: Option<Health>,
 }
 
-/// Docker's `Summary`.
+/// A row of `GET /containers/json`. `created` is in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Summary {
@@ -501,14 +509,14 @@ pub struct Summary {
     #[serde(rename = "Status", deserialize_with = "crate::null_default")]
     pub status: String,
     #[serde(rename = "HostConfig", deserialize_with = "crate::null_default")]
-    pub host_config: Empty,
+    pub host_config: HostConfigSummary,
     #[serde(rename = "NetworkSettings")]
     pub network_settings: Option<NetworkSettingsSummary>,
     #[serde(rename = "Mounts")]
     pub mounts: Option<Vec<MountPoint>>,
 }
 
-/// Docker's `WaitResponse`.
+/// Answer to `POST /containers/{id}/wait`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WaitResponse {
@@ -518,7 +526,7 @@ pub struct WaitResponse {
     pub status_code: i64,
 }
 
-/// Docker's `Resources`.
+/// Limits, in Docker's units: bytes, 10⁻⁹ CPUs (`nano_cpus`), µs (`cpu_period`, `cpu_quota`); 0 or `None` = no limit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Resources {
@@ -563,6 +571,19 @@ pub struct Resources {
     pub device_cgroup_rules: Option<Vec<String>>,
     #[serde(rename = "DeviceRequests")]
     pub device_requests: Option<Vec<serde_json::Value>>,
+    /// Read from clients older than 1.42 and not acted upon, as Docker does since 23.0.
+    #[serde(
+        rename = "KernelMemory",
+        deserialize_with = "crate::null_default",
+        skip_serializing_if = "crate::is_empty"
+    )]
+    pub kernel_memory: i64,
+    #[serde(
+        rename = "KernelMemoryTCP",
+        deserialize_with = "crate::null_default",
+        skip_serializing_if = "crate::is_empty"
+    )]
+    pub kernel_memory_tcp: i64,
     #[serde(rename = "MemoryReservation", deserialize_with = "crate::null_default")]
     pub memory_reservation: i64,
     #[serde(rename = "MemorySwap", deserialize_with = "crate::null_default")]
@@ -612,11 +633,11 @@ pub struct Ulimit {
     pub soft: i64,
 }
 
-/// Docker's `HealthConfig`.
+/// A health check; durations in ns, 0 = inherit or default. `test[0]`: `NONE`, `CMD`, `CMD-SHELL`; an empty list inherits the image's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HealthConfig {
-    #[serde(rename = "Test", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Test", skip_serializing_if = "crate::no_items")]
     pub test: Option<Vec<String>>,
     #[serde(
         rename = "Interval",
@@ -650,7 +671,7 @@ pub struct HealthConfig {
     pub retries: i64,
 }
 
-/// Docker's `Health`.
+/// `status`: none, starting, healthy, unhealthy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Health {
@@ -686,7 +707,7 @@ pub struct LogConfig {
     pub config: Option<BTreeMap<String, String>>,
 }
 
-/// Docker's `MountPoint`.
+/// A mount as inspection shows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MountPoint {
@@ -720,7 +741,7 @@ pub struct MountPoint {
     pub propagation: String,
 }
 
-/// Docker's `Mount`.
+/// `HostConfig.Mounts`. `type`: bind, volume, tmpfs, npipe, cluster, image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Mount {
@@ -808,7 +829,7 @@ pub struct VolumeOptions {
         skip_serializing_if = "crate::is_empty"
     )]
     pub no_copy: bool,
-    #[serde(rename = "Labels", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Labels", skip_serializing_if = "crate::no_items")]
     pub labels: Option<BTreeMap<String, String>>,
     #[serde(
         rename = "Subpath",
@@ -820,7 +841,7 @@ pub struct VolumeOptions {
     pub driver_config: Option<serde_json::Value>,
 }
 
-/// Docker's `TmpfsOptions`.
+/// `mode` is a Unix mode.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TmpfsOptions {
@@ -838,7 +859,7 @@ pub struct TmpfsOptions {
     pub mode: u32,
 }
 
-/// Docker's `PortBinding`.
+/// Where a port is published; an empty `host_port` is an ephemeral one, `8000-8010` a range.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PortBinding {
@@ -848,7 +869,7 @@ pub struct PortBinding {
     pub host_port: String,
 }
 
-/// Docker's `DriverData`.
+/// The storage driver and where it keeps the layers (`GraphDriver`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DriverData {
@@ -870,7 +891,7 @@ pub struct WaitExitError {
     pub message: String,
 }
 
-/// Docker's `Descriptor`.
+/// An OCI content descriptor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Descriptor {
@@ -892,9 +913,11 @@ pub struct HostConfigSummary {
         skip_serializing_if = "crate::is_empty"
     )]
     pub network_mode: String,
+    #[serde(rename = "Annotations", skip_serializing_if = "crate::no_items")]
+    pub annotations: Option<BTreeMap<String, String>>,
 }
 
-/// Docker's `ContainerUpdate`.
+/// `POST /containers/{id}/update`: zero values change nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerUpdate {

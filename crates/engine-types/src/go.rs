@@ -139,12 +139,65 @@ pub fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
 }
 
+/// A map whose values may be `null`, which then are zero values (Go's nil pointers).
+pub fn null_values<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    d: D,
+) -> Result<Option<BTreeMap<String, T>>, D::Error> {
+    let map = Option::<BTreeMap<String, Option<T>>>::deserialize(d)?;
+    Ok(map.map(|map| {
+        map.into_iter()
+            .map(|(key, value)| (key, value.unwrap_or_default()))
+            .collect()
+    }))
+}
+
+/// A command line: one string stands for a list of one.
+pub fn str_slice<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Words {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(Option::<Words>::deserialize(d)?.map(|words| match words {
+        Words::One(word) => vec![word],
+        Words::Many(words) => words,
+    }))
+}
+
+/// Go's `[2]uint` is never `null`: height and width, both 0 when unknown.
+pub fn console_size<S: Serializer>(size: &Option<Vec<u64>>, s: S) -> Result<S::Ok, S::Error> {
+    match size {
+        Some(size) => size.serialize(s),
+        None => [0, 0].serialize(s),
+    }
+}
+
+/// Go writes whole floats without a point.
+pub fn float<S: Serializer>(value: &f32, s: S) -> Result<S::Ok, S::Error> {
+    if value.fract() == 0.0 && value.abs() < 1e9 {
+        s.serialize_i64(*value as i64)
+    } else {
+        s.serialize_f32(*value)
+    }
+}
+
+/// Go's `omitempty` for slices and maps: nil, or without elements.
+pub fn no_items<C>(items: &Option<C>) -> bool
+where
+    for<'a> &'a C: IntoIterator,
+{
+    items
+        .as_ref()
+        .is_none_or(|items| items.into_iter().next().is_none())
+}
+
 /// Go's `omitempty`.
 pub fn is_empty<T: OmitEmpty>(value: &T) -> bool {
     value.omit()
 }
 
-/// What Go's encoder calls empty: false, 0, "", nil, and a slice or map without elements.
+/// What Go's encoder calls empty: false, 0, "", nil. For slices and maps see [`no_items`].
 pub trait OmitEmpty {
     fn omit(&self) -> bool;
 }
@@ -161,7 +214,7 @@ impl OmitEmpty for Time {
     }
 }
 
-/// A nil pointer; slices and maps are kept as `Option` and count as nil when unset.
+/// A nil pointer.
 impl<T> OmitEmpty for Option<T> {
     fn omit(&self) -> bool {
         self.is_none()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{container, *};
 
-/// A row of `GET /images/json`.
+/// A row of `GET /images/json`. `created` in seconds since 1970, sizes in bytes; `containers` and `shared_size` are -1 when not counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Summary {
@@ -35,7 +35,11 @@ pub struct Inspect {
     pub author: String,
     pub config: Option<container::Config>,
     pub architecture: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub variant: String,
     pub os: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub os_version: String,
     pub size: i64,
     pub graph_driver: container::DriverData,
     #[serde(rename = "RootFS")]
@@ -47,6 +51,7 @@ pub struct Inspect {
 #[serde(default, rename_all = "PascalCase")]
 pub struct RootFs {
     pub r#type: String,
+    #[serde(skip_serializing_if = "no_items")]
     pub layers: Option<Vec<String>>,
 }
 

@@ -5,6 +5,8 @@
 //! that; [`Error`] is here because every room of the engine reports in Docker's terms (a kind, which the HTTP edge turns
 //! into a status code, and a text).
 
+#![forbid(unsafe_code)]
+
 pub mod container;
 mod error;
 mod go;
@@ -14,4 +16,6 @@ pub mod swarm;
 pub mod system;
 
 pub use error::{Error, ErrorKind, Result};
-pub use go::{Base64, Empty, Filters, Time, is_empty, null_default};
+pub use go::{
+    Base64, Empty, Filters, Time, is_empty, no_items, null_default, null_values, str_slice,
+};

@@ -34,7 +34,7 @@ pub struct ConnectOptions {
     pub endpoint_config: Option<EndpointSettings>,
 }
 
-/// Docker's `CreateOptions`.
+/// `POST /networks/create` without the name. Empty `driver` = bridge; `enable_ipv4` unset = true.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CreateOptions {
@@ -96,7 +96,7 @@ pub struct DisconnectOptions {
     pub force: bool,
 }
 
-/// Docker's `EndpointIPAMConfig`.
+/// Addresses that the user asked for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EndpointIPAMConfig {
@@ -112,11 +112,11 @@ pub struct EndpointIPAMConfig {
         skip_serializing_if = "crate::is_empty"
     )]
     pub ipv6_address: String,
-    #[serde(rename = "LinkLocalIPs", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "LinkLocalIPs", skip_serializing_if = "crate::no_items")]
     pub link_local_ips: Option<Vec<String>>,
 }
 
-/// Docker's `EndpointResource`.
+/// A container in [`Inspect::containers`]; addresses with prefix length.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EndpointResource {
@@ -132,7 +132,8 @@ pub struct EndpointResource {
     pub ipv6_address: String,
 }
 
-/// Docker's `EndpointSettings`.
+/// A container's place in a network: what was asked for (`ipam_config`, `links`, `aliases`, `driver_opts`, `gw_priority`) and
+/// what it got.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EndpointSettings {
@@ -193,7 +194,7 @@ pub struct IPAMConfig {
         skip_serializing_if = "crate::is_empty"
     )]
     pub gateway: String,
-    #[serde(rename = "AuxiliaryAddresses", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "AuxiliaryAddresses", skip_serializing_if = "crate::no_items")]
     pub auxiliary_addresses: Option<BTreeMap<String, String>>,
 }
 
@@ -209,7 +210,7 @@ pub struct IPAM {
     pub config: Option<Vec<IPAMConfig>>,
 }
 
-/// Docker's `Inspect`.
+/// `GET /networks/{id}`, and with fewer fields a row of `GET /networks`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Inspect {
@@ -245,9 +246,9 @@ pub struct Inspect {
     pub options: Option<BTreeMap<String, String>>,
     #[serde(rename = "Labels")]
     pub labels: Option<BTreeMap<String, String>>,
-    #[serde(rename = "Peers", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Peers", skip_serializing_if = "crate::no_items")]
     pub peers: Option<Vec<PeerInfo>>,
-    #[serde(rename = "Services", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Services", skip_serializing_if = "crate::no_items")]
     pub services: Option<BTreeMap<String, ServiceInfo>>,
 }
 
@@ -255,7 +256,7 @@ pub struct Inspect {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkingConfig {
-    #[serde(rename = "EndpointsConfig")]
+    #[serde(rename = "EndpointsConfig", deserialize_with = "crate::null_values")]
     pub endpoints_config: Option<BTreeMap<String, EndpointSettings>>,
 }
 
@@ -277,7 +278,7 @@ pub struct PruneReport {
     pub networks_deleted: Option<Vec<String>>,
 }
 
-/// Docker's `ServiceInfo`.
+/// `verbose` inspection of a swarm network: a service and its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceInfo {

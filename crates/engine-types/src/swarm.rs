@@ -1,4 +1,6 @@
 //! Swarm objects: nodes, services, tasks, networks, secrets, configs and the cluster.
+//!
+//! Every duration is in nanoseconds. Words that stand for enumerations are kept as text; the reference lists them.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +44,7 @@ pub struct CAConfig {
         skip_serializing_if = "crate::is_empty"
     )]
     pub node_cert_expiry: i64,
-    #[serde(rename = "ExternalCAs", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "ExternalCAs", skip_serializing_if = "crate::no_items")]
     pub external_cas: Option<Vec<ExternalCA>>,
     #[serde(
         rename = "SigningCACert",
@@ -97,7 +99,7 @@ pub struct ConfigCreateResponse {
     pub id: String,
 }
 
-/// Docker's `ConfigReferenceFileTarget`.
+/// `name` is relative to `/`; `mode` a Unix mode.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConfigReferenceFileTarget {
@@ -164,11 +166,11 @@ pub struct ContainerSpec {
         skip_serializing_if = "crate::is_empty"
     )]
     pub image: String,
-    #[serde(rename = "Labels", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Labels", skip_serializing_if = "crate::no_items")]
     pub labels: Option<BTreeMap<String, String>>,
-    #[serde(rename = "Command", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Command", skip_serializing_if = "crate::no_items")]
     pub command: Option<Vec<String>>,
-    #[serde(rename = "Args", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Args", skip_serializing_if = "crate::no_items")]
     pub args: Option<Vec<String>>,
     #[serde(
         rename = "Hostname",
@@ -176,7 +178,7 @@ pub struct ContainerSpec {
         skip_serializing_if = "crate::is_empty"
     )]
     pub hostname: String,
-    #[serde(rename = "Env", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Env", skip_serializing_if = "crate::no_items")]
     pub env: Option<Vec<String>>,
     #[serde(
         rename = "Dir",
@@ -190,7 +192,7 @@ pub struct ContainerSpec {
         skip_serializing_if = "crate::is_empty"
     )]
     pub user: String,
-    #[serde(rename = "Groups", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Groups", skip_serializing_if = "crate::no_items")]
     pub groups: Option<Vec<String>>,
     #[serde(rename = "Privileges", skip_serializing_if = "crate::is_empty")]
     pub privileges: Option<Privileges>,
@@ -220,19 +222,19 @@ pub struct ContainerSpec {
         skip_serializing_if = "crate::is_empty"
     )]
     pub read_only: bool,
-    #[serde(rename = "Mounts", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Mounts", skip_serializing_if = "crate::no_items")]
     pub mounts: Option<Vec<container::Mount>>,
     #[serde(rename = "StopGracePeriod", skip_serializing_if = "crate::is_empty")]
     pub stop_grace_period: Option<i64>,
     #[serde(rename = "Healthcheck", skip_serializing_if = "crate::is_empty")]
     pub healthcheck: Option<container::HealthConfig>,
-    #[serde(rename = "Hosts", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Hosts", skip_serializing_if = "crate::no_items")]
     pub hosts: Option<Vec<String>>,
     #[serde(rename = "DNSConfig", skip_serializing_if = "crate::is_empty")]
     pub dns_config: Option<DNSConfig>,
-    #[serde(rename = "Secrets", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Secrets", skip_serializing_if = "crate::no_items")]
     pub secrets: Option<Vec<SecretReference>>,
-    #[serde(rename = "Configs", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Configs", skip_serializing_if = "crate::no_items")]
     pub configs: Option<Vec<ConfigReference>>,
     #[serde(
         rename = "Isolation",
@@ -240,13 +242,13 @@ pub struct ContainerSpec {
         skip_serializing_if = "crate::is_empty"
     )]
     pub isolation: String,
-    #[serde(rename = "Sysctls", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Sysctls", skip_serializing_if = "crate::no_items")]
     pub sysctls: Option<BTreeMap<String, String>>,
-    #[serde(rename = "CapabilityAdd", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "CapabilityAdd", skip_serializing_if = "crate::no_items")]
     pub capability_add: Option<Vec<String>>,
-    #[serde(rename = "CapabilityDrop", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "CapabilityDrop", skip_serializing_if = "crate::no_items")]
     pub capability_drop: Option<Vec<String>>,
-    #[serde(rename = "Ulimits", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Ulimits", skip_serializing_if = "crate::no_items")]
     pub ulimits: Option<Vec<container::Ulimit>>,
     #[serde(
         rename = "OomScoreAdj",
@@ -284,11 +286,11 @@ pub struct CredentialSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DNSConfig {
-    #[serde(rename = "Nameservers", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Nameservers", skip_serializing_if = "crate::no_items")]
     pub nameservers: Option<Vec<String>>,
-    #[serde(rename = "Search", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Search", skip_serializing_if = "crate::no_items")]
     pub search: Option<Vec<String>>,
-    #[serde(rename = "Options", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Options", skip_serializing_if = "crate::no_items")]
     pub options: Option<Vec<String>>,
 }
 
@@ -332,7 +334,7 @@ pub struct Driver {
         skip_serializing_if = "crate::is_empty"
     )]
     pub name: String,
-    #[serde(rename = "Options", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Options", skip_serializing_if = "crate::no_items")]
     pub options: Option<BTreeMap<String, String>>,
 }
 
@@ -354,7 +356,7 @@ pub struct EndpointSpec {
         skip_serializing_if = "crate::is_empty"
     )]
     pub mode: String,
-    #[serde(rename = "Ports", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Ports", skip_serializing_if = "crate::no_items")]
     pub ports: Option<Vec<PortConfig>>,
 }
 
@@ -382,9 +384,9 @@ pub struct EndpointVirtualIP {
 pub struct Endpoint {
     #[serde(rename = "Spec", deserialize_with = "crate::null_default")]
     pub spec: EndpointSpec,
-    #[serde(rename = "Ports", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Ports", skip_serializing_if = "crate::no_items")]
     pub ports: Option<Vec<PortConfig>>,
-    #[serde(rename = "VirtualIPs", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "VirtualIPs", skip_serializing_if = "crate::no_items")]
     pub virtual_ips: Option<Vec<EndpointVirtualIP>>,
 }
 
@@ -398,9 +400,9 @@ pub struct EngineDescription {
         skip_serializing_if = "crate::is_empty"
     )]
     pub engine_version: String,
-    #[serde(rename = "Labels", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Labels", skip_serializing_if = "crate::no_items")]
     pub labels: Option<BTreeMap<String, String>>,
-    #[serde(rename = "Plugins", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Plugins", skip_serializing_if = "crate::no_items")]
     pub plugins: Option<Vec<PluginDescription>>,
 }
 
@@ -412,7 +414,7 @@ pub struct ExternalCA {
     pub protocol: String,
     #[serde(rename = "URL", deserialize_with = "crate::null_default")]
     pub url: String,
-    #[serde(rename = "Options", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Options", skip_serializing_if = "crate::no_items")]
     pub options: Option<BTreeMap<String, String>>,
     #[serde(rename = "CACert", deserialize_with = "crate::null_default")]
     pub ca_cert: String,
@@ -471,11 +473,11 @@ pub struct IPAMConfig {
 pub struct IPAMOptions {
     #[serde(rename = "Driver", deserialize_with = "crate::null_default")]
     pub driver: Driver,
-    #[serde(rename = "Configs", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Configs", skip_serializing_if = "crate::no_items")]
     pub configs: Option<Vec<IPAMConfig>>,
 }
 
-/// Docker's `Info`.
+/// `Swarm` of `GET /info`. `local_node_state`: inactive, pending, active, error, locked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Info {
@@ -505,7 +507,7 @@ pub struct Info {
     pub managers: i64,
     #[serde(rename = "Cluster", skip_serializing_if = "crate::is_empty")]
     pub cluster: Option<ClusterInfo>,
-    #[serde(rename = "Warnings", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Warnings", skip_serializing_if = "crate::no_items")]
     pub warnings: Option<Vec<String>>,
 }
 
@@ -621,7 +623,7 @@ pub struct ManagerStatus {
     pub addr: String,
 }
 
-/// Docker's `Meta`.
+/// What every object of the store has. `version` must come back with an update.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Meta {
@@ -661,9 +663,9 @@ pub struct NetworkAttachmentConfig {
         skip_serializing_if = "crate::is_empty"
     )]
     pub target: String,
-    #[serde(rename = "Aliases", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Aliases", skip_serializing_if = "crate::no_items")]
     pub aliases: Option<Vec<String>>,
-    #[serde(rename = "DriverOpts", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "DriverOpts", skip_serializing_if = "crate::no_items")]
     pub driver_opts: Option<BTreeMap<String, String>>,
 }
 
@@ -681,7 +683,7 @@ pub struct NetworkAttachmentSpec {
 pub struct NetworkAttachment {
     #[serde(rename = "Network", deserialize_with = "crate::null_default")]
     pub network: Network,
-    #[serde(rename = "Addresses", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Addresses", skip_serializing_if = "crate::no_items")]
     pub addresses: Option<Vec<String>>,
 }
 
@@ -792,7 +794,7 @@ pub struct NodeDescription {
     pub engine: EngineDescription,
     #[serde(rename = "TLSInfo", deserialize_with = "crate::null_default")]
     pub tls_info: TLSInfo,
-    #[serde(rename = "CSIInfo", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "CSIInfo", skip_serializing_if = "crate::no_items")]
     pub csi_info: Option<Vec<NodeCSIInfo>>,
 }
 
@@ -816,7 +818,7 @@ pub struct NodeSpec {
     pub availability: String,
 }
 
-/// Docker's `NodeStatus`.
+/// `state`: unknown, down, ready, disconnected.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeStatus {
@@ -891,9 +893,9 @@ pub struct PlacementPreference {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Placement {
-    #[serde(rename = "Constraints", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Constraints", skip_serializing_if = "crate::no_items")]
     pub constraints: Option<Vec<String>>,
-    #[serde(rename = "Preferences", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Preferences", skip_serializing_if = "crate::no_items")]
     pub preferences: Option<Vec<PlacementPreference>>,
     #[serde(
         rename = "MaxReplicas",
@@ -901,7 +903,7 @@ pub struct Placement {
         skip_serializing_if = "crate::is_empty"
     )]
     pub max_replicas: u64,
-    #[serde(rename = "Platforms", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Platforms", skip_serializing_if = "crate::no_items")]
     pub platforms: Option<Vec<Platform>>,
 }
 
@@ -941,7 +943,7 @@ pub struct PluginDescription {
     pub name: String,
 }
 
-/// Docker's `PortConfig`.
+/// `protocol`: tcp, udp, sctp; `publish_mode`: ingress, host; `published_port` 0 = the manager chooses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PortConfig {
@@ -981,7 +983,7 @@ pub struct PortConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PortStatus {
-    #[serde(rename = "Ports", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Ports", skip_serializing_if = "crate::no_items")]
     pub ports: Option<Vec<PortConfig>>,
 }
 
@@ -1053,7 +1055,7 @@ pub struct ResourceRequirements {
     pub reservations: Option<Resources>,
 }
 
-/// Docker's `Resources`.
+/// 10⁻⁹ CPUs and bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Resources {
@@ -1069,11 +1071,11 @@ pub struct Resources {
         skip_serializing_if = "crate::is_empty"
     )]
     pub memory_bytes: i64,
-    #[serde(rename = "GenericResources", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "GenericResources", skip_serializing_if = "crate::no_items")]
     pub generic_resources: Option<Vec<GenericResource>>,
 }
 
-/// Docker's `RestartPolicy`.
+/// `condition`: none, on-failure, any.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RestartPolicy {
@@ -1129,7 +1131,7 @@ pub struct SecretCreateResponse {
     pub id: String,
 }
 
-/// Docker's `SecretReferenceFileTarget`.
+/// `name` is relative to `/run/secrets`, or absolute; `mode` a Unix mode.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SecretReferenceFileTarget {
@@ -1195,7 +1197,7 @@ pub struct ServiceCreateResponse {
     pub warnings: Option<Vec<String>>,
 }
 
-/// Docker's `ServiceMode`.
+/// Exactly one is set; none means one replica.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceMode {
@@ -1223,13 +1225,13 @@ pub struct ServiceSpec {
     pub update_config: Option<UpdateConfig>,
     #[serde(rename = "RollbackConfig", skip_serializing_if = "crate::is_empty")]
     pub rollback_config: Option<UpdateConfig>,
-    #[serde(rename = "Networks", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Networks", skip_serializing_if = "crate::no_items")]
     pub networks: Option<Vec<NetworkAttachmentConfig>>,
     #[serde(rename = "EndpointSpec", skip_serializing_if = "crate::is_empty")]
     pub endpoint_spec: Option<EndpointSpec>,
 }
 
-/// Docker's `ServiceStatus`.
+/// How many tasks run and should run; filled in when a listing asks with `status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceStatus {
@@ -1355,7 +1357,7 @@ pub struct TaskSpec {
     pub restart_policy: Option<RestartPolicy>,
     #[serde(rename = "Placement", skip_serializing_if = "crate::is_empty")]
     pub placement: Option<Placement>,
-    #[serde(rename = "Networks", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Networks", skip_serializing_if = "crate::no_items")]
     pub networks: Option<Vec<NetworkAttachmentConfig>>,
     #[serde(rename = "LogDriver", skip_serializing_if = "crate::is_empty")]
     pub log_driver: Option<Driver>,
@@ -1439,10 +1441,10 @@ pub struct Task {
     pub desired_state: String,
     #[serde(
         rename = "NetworksAttachments",
-        skip_serializing_if = "crate::is_empty"
+        skip_serializing_if = "crate::no_items"
     )]
     pub networks_attachments: Option<Vec<NetworkAttachment>>,
-    #[serde(rename = "GenericResources", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "GenericResources", skip_serializing_if = "crate::no_items")]
     pub generic_resources: Option<Vec<GenericResource>>,
     #[serde(rename = "JobIteration", skip_serializing_if = "crate::is_empty")]
     pub job_iteration: Option<Version>,
@@ -1454,7 +1456,7 @@ pub struct Task {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Topology {
-    #[serde(rename = "Segments", skip_serializing_if = "crate::is_empty")]
+    #[serde(rename = "Segments", skip_serializing_if = "crate::no_items")]
     pub segments: Option<BTreeMap<String, String>>,
 }
 
@@ -1474,7 +1476,7 @@ pub struct UnlockRequest {
     pub unlock_key: String,
 }
 
-/// Docker's `UpdateConfig`.
+/// `failure_action`: pause, continue, rollback; `order`: stop-first, start-first; `parallelism` 0 = all at once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UpdateConfig {
@@ -1498,7 +1500,11 @@ pub struct UpdateConfig {
         skip_serializing_if = "crate::is_empty"
     )]
     pub monitor: i64,
-    #[serde(rename = "MaxFailureRatio", deserialize_with = "crate::null_default")]
+    #[serde(
+        rename = "MaxFailureRatio",
+        deserialize_with = "crate::null_default",
+        serialize_with = "crate::go::float"
+    )]
     pub max_failure_ratio: f32,
     #[serde(rename = "Order", deserialize_with = "crate::null_default")]
     pub order: String,
