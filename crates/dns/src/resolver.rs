@@ -1,0 +1,202 @@
+//! One sandbox's resolver: a task that owns the sockets and asks the cores.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::forward::Forwarder;
+use crate::link::{Link, Received};
+use crate::{Dial, Outcome, Transport, Upstream, View, answer, tcp};
+
+/// TCP clients at the same time; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 64;
+/// Queries that are answered before other events get their turn.
+const BURST: usize = 64;
+/// A burst of clients must not overflow the kernel's queue; the kernel may grant less.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+/// A sandbox's resolver. Dropping it closes its sockets.
+pub struct Resolver {
+    task: AbortHandle,
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Resolver {
+    /// Serves on sockets that were opened inside the sandbox (see `netstate::NetState::run_in`). Called within a tokio
+    /// runtime. `view` may be replaced at any time.
+    pub fn serve(
+        udp: std::net::UdpSocket,
+        tcp: std::net::TcpListener,
+        view: Arc<ArcSwap<View>>,
+        dial: Arc<dyn Dial>,
+    ) -> io::Result<Self> {
+        udp.set_nonblocking(true)?;
+        tcp.set_nonblocking(true)?;
+        if let Err(error) = socket2::SockRef::from(&udp).set_recv_buffer_size(RECEIVE_BUFFER) {
+            tracing::debug!(%error, "resolver keeps the default receive buffer");
+        }
+        let (received, replies) = mpsc::channel(256);
+        let server = Server {
+            udp: UdpSocket::from_std(udp)?,
+            tcp: TcpListener::from_std(tcp)?,
+            view,
+            dial,
+            rng: rand::make_rng(),
+            forwarder: Forwarder::new(rand::make_rng()),
+            links: BTreeMap::new(),
+            received,
+            replies,
+            connections: JoinSet::new(),
+            link_tasks: JoinSet::new(),
+            out: Vec::new(),
+        };
+        let task = tokio::spawn(server.run()).abort_handle();
+        Ok(Self { task })
+    }
+}
+
+struct Server {
+    udp: UdpSocket,
+    tcp: TcpListener,
+    view: Arc<ArcSwap<View>>,
+    dial: Arc<dyn Dial>,
+    rng: StdRng,
+    forwarder: Forwarder<SocketAddr>,
+    links: BTreeMap<Upstream, Link>,
+    received: mpsc::Sender<Received>,
+    replies: mpsc::Receiver<Received>,
+    connections: JoinSet<()>,
+    link_tasks: JoinSet<()>,
+    /// The response being written.
+    out: Vec<u8>,
+}
+
+impl Server {
+    async fn run(mut self) {
+        // Until the runtime has looked once, `try_send_to` believes that the socket is full.
+        if let Err(error) = self.udp.writable().await {
+            return tracing::error!(%error, "resolver cannot use its socket");
+        }
+        loop {
+            let timeout = self.forwarder.poll_timeout();
+            tokio::select! {
+                ready = self.udp.readable() => match ready {
+                    Ok(()) => self.answer_burst(),
+                    Err(error) => return tracing::error!(%error, "resolver lost its socket"),
+                },
+                Some((upstream, reply)) = self.replies.recv() => {
+                    self.forwarder.handle_reply(now(), upstream, &reply);
+                }
+                () = sleep_until(timeout), if timeout.is_some() => self.forwarder.handle_timeout(now()),
+                accepted = self.tcp.accept(), if self.connections.len() < MAX_CONNECTIONS => match accepted {
+                    Ok((stream, _)) => self.converse(stream),
+                    // Out of descriptors, mostly: do not spin.
+                    Err(error) => {
+                        tracing::warn!(%error, "resolver cannot accept");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                Some(_) = self.connections.join_next() => {}
+                Some(_) = self.link_tasks.join_next() => self.links.retain(|_, link| !link.is_stale()),
+            }
+            self.flush();
+        }
+    }
+
+    fn answer_burst(&mut self) {
+        let view = self.view.load_full();
+        with_scratch(|buffer| {
+            for _ in 0..BURST {
+                let (length, client) = match self.udp.try_recv_from(buffer) {
+                    Ok(received) => received,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                    Err(_) => continue,
+                };
+                let query = &buffer[..length];
+                match answer(query, &view, Transport::Udp, &mut self.rng, &mut self.out) {
+                    Outcome::Answer => reply(&self.udp, &self.out, client),
+                    Outcome::Forward => {
+                        let upstreams = usable(&view);
+                        self.forwarder
+                            .handle_query(now(), client, query, &upstreams);
+                    }
+                    Outcome::Ignore => {}
+                }
+            }
+        });
+    }
+
+    fn converse(&mut self, stream: tokio::net::TcpStream) {
+        let (view, dial) = (self.view.clone(), self.dial.clone());
+        let rng = StdRng::from_rng(&mut self.rng);
+        self.connections.spawn(async move {
+            if let Err(error) = tcp::serve(stream, view, dial, rng).await {
+                tracing::debug!(%error, "DNS over TCP ended");
+            }
+        });
+    }
+
+    fn flush(&mut self) {
+        while let Some(transmit) = self.forwarder.poll_transmit() {
+            self.link(transmit.upstream).send(transmit.bytes);
+        }
+        while let Some(event) = self.forwarder.poll_event() {
+            reply(&self.udp, &event.bytes, event.client);
+        }
+    }
+
+    fn link(&mut self, upstream: Upstream) -> &Link {
+        if self.links.get(&upstream).is_none_or(Link::is_stale) {
+            let (link, work) = Link::new(upstream, self.dial.clone(), self.received.clone());
+            self.link_tasks.spawn(work);
+            self.links.insert(upstream, link);
+        }
+        &self.links[&upstream]
+    }
+}
+
+fn reply(socket: &UdpSocket, bytes: &[u8], client: SocketAddr) {
+    if let Err(error) = socket.try_send_to(bytes, client) {
+        tracing::trace!(%error, "reply was lost");
+    }
+}
+
+/// Upstreams without those that would be ourselves.
+pub(crate) fn usable(view: &View) -> Vec<Upstream> {
+    let own = |upstream: &&Upstream| upstream.from_host || upstream.addr.ip() != OWN_ADDRESS;
+    view.upstreams.iter().filter(own).copied().collect()
+}
+
+const OWN_ADDRESS: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 11));
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+async fn sleep_until(at: Option<std::time::Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at.into()).await;
+    }
+}
+
+/// A buffer for the largest datagram, one per thread instead of one per sandbox.
+pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
+    thread_local!(static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; 65_535]));
+    SCRATCH.with_borrow_mut(|buffer| f(buffer))
+}
