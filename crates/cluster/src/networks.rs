@@ -1,0 +1,134 @@
+//! The swarm's networks for this host's network controller.
+
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use cnm::{SwarmNetwork, SwarmNetworks};
+use engine_types::{Result, network};
+use ipnet::IpNet;
+use swarm_wire::pb;
+
+use crate::convert::{inspect_json, network_spec_pb};
+use crate::errors;
+use crate::lifecycle::{Inner, Member};
+
+/// Holds the cluster weakly: the controller outlives a membership.
+pub struct Networks(pub Weak<Inner>);
+
+impl Networks {
+    fn inner(&self) -> Result<Arc<Inner>> {
+        self.0.upgrade().ok_or_else(errors::no_swarm)
+    }
+
+    fn member(&self) -> Result<Arc<Member>> {
+        self.inner()?.member().ok_or_else(errors::no_swarm)
+    }
+}
+
+#[async_trait]
+impl SwarmNetworks for Networks {
+    async fn list(&self) -> Result<Vec<network::Inspect>> {
+        let member = self.member()?;
+        let Some(manager) = &member.manager else {
+            return Ok(Vec::new());
+        };
+        let view = manager.control().view();
+        Ok(view
+            .networks
+            .values()
+            .filter(|n| !is_predefined(n))
+            .map(|n| inspect_json(n))
+            .collect())
+    }
+
+    async fn create(&self, name: &str, options: network::CreateOptions) -> Result<String> {
+        let control = self.inner()?.control()?;
+        let made = control
+            .create_network(network_spec_pb(name, options)?)
+            .await
+            .map_err(errors::from_status)?;
+        Ok(made.id.clone())
+    }
+
+    async fn remove(&self, id: &str) -> Result<()> {
+        self.inner()?
+            .control()?
+            .remove_network(id)
+            .await
+            .map_err(errors::from_status)
+    }
+
+    async fn attach(
+        &self,
+        network: &str,
+        container_id: &str,
+        addresses: Vec<String>,
+    ) -> Result<(SwarmNetwork, IpNet)> {
+        let member = self.member()?;
+        let config = pb::NetworkAttachmentConfig {
+            target: network.to_owned(),
+            addresses,
+            ..Default::default()
+        };
+        let task = member
+            .agent
+            .attach_network(config, container_id)
+            .await
+            .map_err(|s| {
+                errors::from_status(s).context(format!("Could not attach to network {network}"))
+            })?;
+        match member.executor.shared.attachments.arrival(&task).await {
+            Ok(a) => Ok((a.network, a.address)),
+            Err(e) => {
+                // It may still be granted later: give it back now.
+                let _ = member.agent.detach_network(&task).await;
+                Err(e)
+            }
+        }
+    }
+
+    async fn detach(&self, network_id: &str, container_id: &str) -> Result<()> {
+        let member = self.member()?;
+        match member
+            .executor
+            .shared
+            .attachments
+            .find(network_id, container_id)
+        {
+            Some(task) => member
+                .agent
+                .detach_network(&task)
+                .await
+                .map_err(errors::from_status),
+            None => Ok(()),
+        }
+    }
+
+    async fn peers(&self, network_id: &str) -> Vec<network::PeerInfo> {
+        let Ok(member) = self.member() else {
+            return Vec::new();
+        };
+        let slot = member.executor.glue.lock().await;
+        let Some(glue) = &*slot else {
+            return Vec::new();
+        };
+        let peers = glue.gossip.network_peers(network_id).await;
+        peers
+            .into_iter()
+            .map(|p| network::PeerInfo {
+                name: p.name,
+                ip: p.addr.to_string(),
+            })
+            .collect()
+    }
+
+    fn is_manager(&self) -> bool {
+        self.member().is_ok_and(|m| m.manager.is_some())
+    }
+}
+
+/// `bridge` and `host` stand in the store for services to name; every node has its own.
+fn is_predefined(network: &pb::Network) -> bool {
+    let annotations = network.spec.as_ref().and_then(|s| s.annotations.as_ref());
+    annotations.is_some_and(|a| a.labels.contains_key("com.docker.swarm.predefined"))
+}
