@@ -58,7 +58,9 @@ impl Params {
     pub fn version(&self, object: &str) -> Result<u64, Error> {
         let text = self.text("version");
         text.parse().map_err(|_| {
-            Error::invalid(format!("invalid {object} version '{text}': invalid syntax"))
+            Error::invalid(format!(
+                "invalid {object} version '{text}': strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))
         })
     }
 
@@ -156,7 +158,7 @@ mod tests {
         assert!(params("t=soon").number::<i64>("t").is_err());
         assert_eq!(
             params("version=x").version("node").unwrap_err().message,
-            "invalid node version 'x': invalid syntax"
+            "invalid node version 'x': strconv.ParseUint: parsing \"x\": invalid syntax"
         );
     }
 }

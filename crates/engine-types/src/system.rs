@@ -8,6 +8,7 @@ use crate::*;
 
 /// One line of `GET /events`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Event {
     #[serde(skip_serializing_if = "is_empty")]
     pub status: String,
@@ -35,6 +36,7 @@ pub struct Event {
 pub struct Actor {
     #[serde(rename = "ID")]
     pub id: String,
+    #[serde(deserialize_with = "null_default")]
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -43,6 +45,7 @@ pub struct Actor {
 #[serde(default, rename_all = "PascalCase")]
 pub struct Version {
     pub platform: VersionPlatform,
+    #[serde(deserialize_with = "null_default")]
     pub components: Vec<VersionComponent>,
     pub version: String,
     pub api_version: String,
@@ -69,6 +72,7 @@ pub struct VersionPlatform {
 pub struct VersionComponent {
     pub name: String,
     pub version: String,
+    #[serde(deserialize_with = "null_default")]
     pub details: BTreeMap<String, String>,
 }
 
@@ -85,7 +89,7 @@ pub struct Info {
     pub images: usize,
     pub driver: String,
     /// Pairs of name and value.
-    pub driver_status: Vec<[String; 2]>,
+    pub driver_status: Option<Vec<[String; 2]>>,
     pub plugins: PluginsInfo,
     pub memory_limit: bool,
     pub swap_limit: bool,
@@ -129,9 +133,11 @@ pub struct Info {
     pub https_proxy: String,
     pub no_proxy: String,
     pub name: String,
+    #[serde(deserialize_with = "null_default")]
     pub labels: Vec<String>,
     pub experimental_build: bool,
     pub server_version: String,
+    #[serde(deserialize_with = "null_default")]
     pub runtimes: BTreeMap<String, Runtime>,
     pub default_runtime: String,
     pub swarm: swarm::Info,
@@ -141,12 +147,13 @@ pub struct Info {
     pub containerd_commit: Commit,
     pub runc_commit: Commit,
     pub init_commit: Commit,
+    #[serde(deserialize_with = "null_default")]
     pub security_options: Vec<String>,
     #[serde(skip_serializing_if = "no_items")]
     pub default_address_pools: Option<Vec<AddressPool>>,
     #[serde(skip_serializing_if = "is_empty")]
     pub firewall_backend: Option<FirewallInfo>,
-    #[serde(rename = "CDISpecDirs")]
+    #[serde(rename = "CDISpecDirs", deserialize_with = "null_default")]
     pub cdi_spec_dirs: Vec<String>,
     pub warnings: Option<Vec<String>>,
 }
@@ -155,17 +162,21 @@ pub struct Info {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct PluginsInfo {
+    #[serde(deserialize_with = "null_default")]
     pub volume: Vec<String>,
+    #[serde(deserialize_with = "null_default")]
     pub network: Vec<String>,
     pub authorization: Option<Vec<String>>,
+    #[serde(deserialize_with = "null_default")]
     pub log: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct RegistryConfig {
-    #[serde(rename = "InsecureRegistryCIDRs")]
+    #[serde(rename = "InsecureRegistryCIDRs", deserialize_with = "null_default")]
     pub insecure_registry_cidrs: Vec<String>,
+    #[serde(deserialize_with = "null_default")]
     pub index_configs: BTreeMap<String, IndexInfo>,
     pub mirrors: Option<Vec<String>>,
 }
@@ -174,6 +185,7 @@ pub struct RegistryConfig {
 #[serde(default, rename_all = "PascalCase")]
 pub struct IndexInfo {
     pub name: String,
+    #[serde(deserialize_with = "null_default")]
     pub mirrors: Vec<String>,
     pub secure: bool,
     pub official: bool,

@@ -181,6 +181,7 @@ async fn remove(State(api): State<Api>, Path(id): Path<String>, params: Params) 
 
 async fn prune(State(api): State<Api>, params: Params) -> Reply {
     let (deleted, reclaimed) = api.backend.engine.prune(&params.filters()?).await?;
+    let deleted = Some(deleted).filter(|deleted| !deleted.is_empty());
     ok(&json!({"ContainersDeleted": deleted, "SpaceReclaimed": reclaimed}))
 }
 

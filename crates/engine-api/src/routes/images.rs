@@ -129,6 +129,7 @@ async fn load(State(api): State<Api>, params: Params, request: Request) -> Reply
 
 async fn prune(State(api): State<Api>, params: Params) -> Reply {
     let (deleted, reclaimed) = api.backend.engine.image_prune(&params.filters()?).await?;
+    let deleted = Some(deleted).filter(|deleted| !deleted.is_empty());
     ok(&json!({"ImagesDeleted": deleted, "SpaceReclaimed": reclaimed}))
 }
 
