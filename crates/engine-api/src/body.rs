@@ -105,7 +105,11 @@ pub fn raw(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::framed;
+    use crate::testing::serve;
+    use axum::Router;
     use axum::http::StatusCode;
+    use axum::routing::get;
     use serde_json::{Value, json};
 
     async fn read(content_type: &str, body: Vec<u8>) -> Result<Value, String> {
@@ -183,5 +187,28 @@ mod tests {
             all.extend_from_slice(&chunk.unwrap());
         }
         assert_eq!(all, b"a tar");
+    }
+
+    #[tokio::test]
+    async fn lines_go_out_as_they_come() {
+        let (sender, receiver) = mpsc::channel(4);
+        let receiver = std::sync::Arc::new(std::sync::Mutex::new(Some(receiver)));
+        let events = async move || {
+            let receiver = receiver.lock().unwrap().take().unwrap();
+            lines_of_json(ReceiverStream::new(receiver))
+        };
+        let routes = Router::new().route("/events", get(events));
+        let mut client = serve(framed(routes, String::new())).await;
+        client.send("GET /events HTTP/1.1\r\nHost: d\r\n\r\n").await;
+        let head = client.head().await;
+        assert!(
+            head.contains("content-type: application/json\r\n"),
+            "{head}"
+        );
+        for n in [1, 2] {
+            sender.send(json!({ "n": n })).await.unwrap();
+            let chunk = format!("9\r\n{{\"n\":{n}}}\r\n\r\n");
+            assert_eq!(client.read(chunk.len()).await, chunk.as_bytes());
+        }
     }
 }

@@ -146,6 +146,11 @@ async fn input(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::framed;
+    use crate::testing::{Client, serve};
+    use axum::Router;
+    use axum::extract::Extension;
+    use axum::routing::post;
     use std::time::Duration;
     use tokio::io::DuplexStream;
     use tokio::time::timeout;
@@ -225,5 +230,72 @@ mod tests {
         let line = || (StdStream::Stdout, Bytes::from_static(b"x"));
         while soon(process.output.send(line())).await.is_ok() {}
         soon(process.task).await.unwrap();
+    }
+
+    /// A process that says back what it hears and ends with its input.
+    fn echo(tty: bool) -> Attached {
+        let (sender, output) = mpsc::channel(4);
+        let (stdin, mut heard) = mpsc::channel(4);
+        tokio::spawn(async move {
+            while let Some(bytes) = heard.recv().await {
+                sender.send((StdStream::Stdout, bytes)).await.unwrap();
+            }
+        });
+        Attached {
+            tty,
+            output,
+            stdin: Some(stdin),
+        }
+    }
+
+    async fn attached(head: &str, tty: bool) -> Client {
+        let attach = async move |Extension(version): Extension<ApiVersion>,
+                                 mut request: Request| {
+            let hijack = Hijack::of(&mut request, version);
+            hijack.connect(echo(tty), Framing { tty }, DetachKeys::parse("").unwrap())
+        };
+        let routes = Router::new().route("/attach", post(attach));
+        let mut client = serve(framed(routes, "Docker/1 (linux)".into())).await;
+        client.send(head).await;
+        client
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_taken_over() {
+        for (path, tty, kind, answer) in [
+            (
+                "/attach",
+                false,
+                "multiplexed",
+                &b"\x01\0\0\0\0\0\0\x02hi"[..],
+            ),
+            ("/v1.41/attach", false, "raw", b"\x01\0\0\0\0\0\0\x02hi"),
+            ("/attach", true, "raw", b"hi"),
+        ] {
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"
+            );
+            let mut client = attached(&head, tty).await;
+            let head = client.head().await;
+            assert!(head.starts_with("HTTP/1.1 101 UPGRADED\r\n"), "{head}");
+            assert!(head.contains("upgrade: tcp\r\n"), "{head}");
+            let content_type = format!("content-type: application/vnd.docker.{kind}-stream\r\n");
+            assert!(head.contains(&content_type), "{head}");
+            client.send("hi").await;
+            assert_eq!(client.read(answer.len()).await, answer);
+            client.close_write().await;
+            assert!(client.rest().await.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn without_an_upgrade_the_output_is_the_body() {
+        let head = "POST /attach HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n";
+        let mut client = attached(head, false).await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert!(head.contains("application/vnd.docker.raw-stream"), "{head}");
+        // The process had no input to wait for, so it said nothing.
+        assert_eq!(client.rest().await, b"0\r\n\r\n");
     }
 }

@@ -26,6 +26,8 @@ mod reply;
 mod routes;
 mod serve;
 pub mod system;
+#[cfg(test)]
+mod testing;
 mod version;
 
 pub use serve::serve;
