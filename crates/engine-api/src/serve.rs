@@ -21,7 +21,7 @@ use crate::reply::Failure;
 use crate::version::{self, MAX_VERSION};
 use crate::{Backend, routes};
 
-/// How long requests may go on after a stop was asked for. Streams without an end are cut at once.
+/// How long requests may go on after a stop was asked for. Events and logs, which may have no end, are cut at once.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What handlers share.

@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use engine::{LogOptions, WaitCondition};
 use engine_types::container::{WaitExitError, WaitResponse};
 use engine_types::{Error, Result};
+use futures_util::StreamExt;
 
 use crate::body;
 use crate::detach::DetachKeys;
@@ -68,7 +69,8 @@ async fn logs(
     let log = api.backend.engine.logs(&id, log_options(&params)?).await?;
     let framing = Framing { tty: log.tty };
     let content_type = framing.content_type(version);
-    Ok(body::raw(content_type, hijack::output(log.output, framing)))
+    let lines = hijack::output(log.output, framing).take_until(api.stop.clone().cancelled_owned());
+    Ok(body::raw(content_type, lines))
 }
 
 fn log_options(params: &Params) -> Result<LogOptions> {
