@@ -1,12 +1,42 @@
-//! SWIM membership and NetworkDB tables on the wire of memberlist, port 7946.
+//! SWIM membership and NetworkDB tables on the wire of memberlist, port 7946: how the nodes of a swarm find out who is
+//! there, and where each container is. Docker's nodes and ours share one cluster.
+//!
+//! ```text
+//!   user ── set_entry, join_network … ──►┌────────────────────────────┐──► Event
+//!                                        │ agent::Agent               │
+//!   UDP 7946 ◄──────────────────────────►│  swim ── who is alive      │
+//!   TCP 7946 ◄──────────────────────────►│  networkdb ── who has what │
+//!                     runner             │  wire ── the bytes         │
+//!                                        └────────────────────────────┘
+//! ```
+//!
+//! [`agent::Agent`] is a state machine: it has no socket, no clock and no randomness but the seed it is given, so a hundred
+//! of them make a deterministic cluster in one process (`tests/simulation.rs`). [`Gossip`] runs one on a thread of its own.
+//!
+//! What it does not do: it does not interpret entries (the overlay driver and the resolver do), it keeps nothing on disk,
+//! and it does not distribute keys (the swarm's dispatcher does; see [`Gossip::set_keys`]).
 
-use std::net::{IpAddr, SocketAddr};
+#![forbid(unsafe_code)]
+
+pub mod agent;
+mod broadcast;
+mod networkdb;
+mod pick;
+pub mod records;
+mod runner;
+mod swim;
+pub mod wire;
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 /// How this node takes part.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// 12 hex characters, new at every start of the agent (NetworkDB's `node_name`).
     pub node_name: String,
@@ -14,11 +44,25 @@ pub struct Config {
     pub bind: SocketAddr,
     /// What other nodes are told.
     pub advertise: SocketAddr,
-    /// AES keys; the first encrypts, all decrypt.
+    /// AES keys; the first encrypts, all decrypt. None at all means plain text.
     pub keys: Vec<Vec<u8>>,
 }
 
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("node_name", &self.node_name)
+            .field("bind", &self.bind)
+            .field("advertise", &self.advertise)
+            .field("keys", &self.keys.len())
+            .finish()
+    }
+}
+
 /// What NetworkDB tells its user. Only entries of joined networks that other nodes own are reported.
+///
+/// Keep rows by `(network, table, key)`. Two rows with the same address under different keys are an address that moved: the
+/// row set last is right, and the delete of the other may come after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     NodeJoin {
@@ -29,6 +73,7 @@ pub enum Event {
         name: String,
         addr: IpAddr,
     },
+    /// The entry is there, or has another value or owner than before.
     EntrySet {
         network: String,
         table: String,
@@ -36,6 +81,8 @@ pub enum Event {
         owner: String,
         value: Bytes,
     },
+    /// The entry is gone, or its owner is; `value` is the last one reported. When a failed owner comes back, what it still
+    /// has is set again.
     EntryDelete {
         network: String,
         table: String,
@@ -45,10 +92,6 @@ pub enum Event {
     },
 }
 
-/// A running agent: commands go in here, [`Event`]s come out of the channel that `start` returns.
-#[derive(Clone)]
-pub struct Gossip {}
-
 /// A member of the cluster, or of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -56,94 +99,102 @@ pub struct Peer {
     pub addr: IpAddr,
 }
 
+/// How the agent is doing, for diagnosis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Active nodes, this one included.
+    pub members: usize,
+    /// Nodes lost without a goodbye, looked for every half second.
+    pub failed: usize,
+    /// Networks that this node is in.
+    pub networks: usize,
+    /// Live entries in them, its own included.
+    pub entries: usize,
+    /// Messages that still have to be gossiped.
+    pub queued: usize,
+    /// Streams of ours that are open or being opened.
+    pub streams: usize,
+    /// Datagrams, and messages in them, that were not encrypted with our keys or made no sense.
+    pub rejected_packets: u64,
+    pub rejected_streams: u64,
+    /// NetworkDB messages inside good packets that made no sense.
+    pub rejected_events: u64,
+    /// Lifeguard's score: 0 is healthy, 7 means that hardly anybody answers us.
+    pub health: u32,
+}
+
+/// A running agent: commands go in here, [`Event`]s come out of the channel that `start` returns. It stops when the last
+/// clone is dropped; the others then find it failed, unless [`Gossip::leave`] said goodbye.
+#[derive(Clone)]
+pub struct Gossip {
+    handle: runner::Handle,
+}
+
 impl Gossip {
-    pub async fn start(_config: Config) -> Result<(Self, mpsc::Receiver<Event>), Error> {
-        todo!()
+    /// Opens the sockets in the network namespace of the calling thread, and starts the agent on a thread of its own that
+    /// stays there. Fails when the address is taken or a key has an impossible length.
+    pub async fn start(config: Config) -> Result<(Self, mpsc::Receiver<Event>), Error> {
+        let (handle, events) = runner::start(config).await?;
+        Ok((Self { handle }, events))
     }
+
     /// The managers to join through, and to come back to after a partition.
-    pub fn set_bootstrap(&self, _addrs: Vec<SocketAddr>) {
-        todo!()
+    pub fn set_bootstrap(&self, addrs: Vec<SocketAddr>) {
+        self.handle
+            .with(|agent, now| agent.set_bootstrap(now, addrs));
     }
-    /// Rotation: makes the key ring exactly `keys`, the first one primary.
-    pub fn set_keys(&self, _keys: Vec<Vec<u8>>) {
-        todo!()
+
+    /// Rotation: makes the key ring exactly `keys`, the first one primary. Keys of an impossible length are refused, all of
+    /// them, and the old ring stays.
+    pub fn set_keys(&self, keys: Vec<Vec<u8>>) {
+        if let Err(error) = self.handle.with(|agent, _| agent.set_keys(&keys)) {
+            tracing::error!(%error, "gossip keys refused, the old ones stay");
+        }
     }
-    pub async fn join_network(&self, _network: &str) {
-        todo!()
+
+    pub async fn join_network(&self, network: &str) {
+        self.handle
+            .with(|agent, now| agent.join_network(now, network));
     }
-    pub async fn leave_network(&self, _network: &str) {
-        todo!()
+
+    /// Deletes this node's entries in the network, and reports those of the others as deleted.
+    pub async fn leave_network(&self, network: &str) {
+        self.handle
+            .with(|agent, now| agent.leave_network(now, network));
     }
-    /// Creates the entry, or updates it when it exists with another value.
-    pub async fn set_entry(&self, _network: &str, _table: &str, _key: &str, _value: Bytes) {
-        todo!()
+
+    /// Creates the entry, or updates it when it exists with another value. Does nothing in a network that is not joined.
+    pub async fn set_entry(&self, network: &str, table: &str, key: &str, value: Bytes) {
+        self.handle
+            .with(|agent, now| agent.set_entry(now, network, table, key, value));
     }
-    pub async fn delete_entry(&self, _network: &str, _table: &str, _key: &str) {
-        todo!()
+
+    /// Deletes an entry of this node; those of others are theirs to delete.
+    pub async fn delete_entry(&self, network: &str, table: &str, key: &str) {
+        self.handle
+            .with(|agent, now| agent.delete_entry(now, network, table, key));
     }
+
+    /// Active nodes, this one included.
     pub async fn cluster_peers(&self) -> Vec<Peer> {
-        todo!()
+        self.handle.with(|agent, _| agent.cluster_peers())
     }
-    pub async fn network_peers(&self, _network: &str) -> Vec<Peer> {
-        todo!()
+
+    /// Active nodes in a network, this one included when it has joined.
+    pub async fn network_peers(&self, network: &str) -> Vec<Peer> {
+        self.handle.with(|agent, _| agent.network_peers(network))
     }
-    /// Says goodbye (bounded wait) and closes the sockets.
+
+    pub fn stats(&self) -> Stats {
+        self.handle.with(|agent, _| agent.stats())
+    }
+
+    /// Says goodbye (for at most 1.5 s) and closes the sockets, for all clones.
     pub async fn leave(self) {
-        todo!()
+        self.handle.leave().await;
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(pub String);
-
-/// The messages of the two tables that Docker's nodes share.
-pub mod records {
-    /// `overlay_peer_table`: where an endpoint is.
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub struct PeerRecord {
-        /// `10.0.1.5/24`
-        #[prost(string, tag = "1")]
-        pub endpoint_ip: String,
-        #[prost(string, tag = "2")]
-        pub endpoint_mac: String,
-        #[prost(string, tag = "3")]
-        pub tunnel_endpoint_ip: String,
-    }
-
-    /// `endpoint_table`: what an endpoint is called.
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub struct EndpointRecord {
-        #[prost(string, tag = "1")]
-        pub name: String,
-        #[prost(string, tag = "2")]
-        pub service_name: String,
-        #[prost(string, tag = "3")]
-        pub service_id: String,
-        #[prost(string, tag = "4")]
-        pub virtual_ip: String,
-        #[prost(string, tag = "5")]
-        pub endpoint_ip: String,
-        #[prost(message, repeated, tag = "6")]
-        pub ingress_ports: Vec<PortConfig>,
-        #[prost(string, repeated, tag = "7")]
-        pub aliases: Vec<String>,
-        #[prost(string, repeated, tag = "8")]
-        pub task_aliases: Vec<String>,
-        #[prost(bool, tag = "9")]
-        pub service_disabled: bool,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub struct PortConfig {
-        #[prost(string, tag = "1")]
-        pub name: String,
-        /// 0 tcp, 1 udp, 2 sctp
-        #[prost(int32, tag = "2")]
-        pub protocol: i32,
-        #[prost(uint32, tag = "3")]
-        pub target_port: u32,
-        #[prost(uint32, tag = "4")]
-        pub published_port: u32,
-    }
-}

@@ -1,0 +1,152 @@
+//! The queue of messages that still have to be gossiped, as in memberlist: each is sent a number of times that grows with
+//! the logarithm of the cluster, the least sent first, and a newer message about the same thing replaces the older.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use bytes::Bytes;
+
+/// memberlist's `RetransmitMult`.
+const RETRANSMIT_MULT: u32 = 4;
+
+/// A node that is alone keeps changing things without anybody to tell. What is dropped here reaches a later peer by bulk
+/// sync.
+const MAX_QUEUED: usize = 8192;
+
+/// Fewest transmissions first, then the longest, then the newest.
+type Rank = (u32, Reverse<usize>, Reverse<u64>);
+
+#[derive(Debug, Default)]
+pub struct Queue {
+    items: BTreeMap<Rank, (Option<String>, Bytes)>,
+    by_name: BTreeMap<String, Rank>,
+    last_id: u64,
+}
+
+impl Queue {
+    /// Queues `message`; a `name` makes it replace the queued one of that name.
+    pub fn push(&mut self, name: Option<String>, message: impl Into<Bytes>) {
+        let message = message.into();
+        self.last_id += 1;
+        let rank = (0, Reverse(message.len()), Reverse(self.last_id));
+        if let Some(name) = &name
+            && let Some(old) = self.by_name.insert(name.clone(), rank)
+        {
+            self.items.remove(&old);
+        }
+        self.items.insert(rank, (name, message));
+        if self.items.len() > MAX_QUEUED
+            && let Some((_, (Some(name), _))) = self.items.pop_last()
+        {
+            self.by_name.remove(&name);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Whether something waits for its first transmission.
+    pub fn has_fresh(&self) -> bool {
+        self.items
+            .first_key_value()
+            .is_some_and(|(rank, _)| rank.0 == 0)
+    }
+
+    /// Takes what fits into `limit` bytes, each message costing `overhead` more, for one round of gossip among `nodes` nodes.
+    pub fn take(&mut self, overhead: usize, limit: &mut usize, nodes: usize) -> Vec<Bytes> {
+        let max_transmits = retransmit_limit(nodes);
+        let mut out = Vec::new();
+        let mut again = Vec::new();
+        let Some((&(mut transmits, ..), _)) = self.items.first_key_value() else {
+            return out;
+        };
+        while let Some(free) = limit.checked_sub(overhead).filter(|free| *free > 0) {
+            let from = (transmits, Reverse(free), Reverse(u64::MAX));
+            let Some((&rank, _)) = self.items.range(from..).next() else {
+                break;
+            };
+            if rank.0 != transmits {
+                // Nothing of this tier fits any more: go on with the next.
+                transmits = rank.0;
+                continue;
+            }
+            let Some((name, message)) = self.items.remove(&rank) else {
+                break;
+            };
+            *limit -= overhead + message.len();
+            out.push(message.clone());
+            if rank.0 + 1 < max_transmits {
+                again.push(((rank.0 + 1, rank.1, rank.2), name, message));
+            } else if let Some(name) = name {
+                self.by_name.remove(&name);
+            }
+        }
+        for (rank, name, message) in again {
+            if let Some(name) = &name {
+                self.by_name.insert(name.clone(), rank);
+            }
+            self.items.insert(rank, (name, message));
+        }
+        out
+    }
+}
+
+fn retransmit_limit(nodes: usize) -> u32 {
+    RETRANSMIT_MULT * ((nodes + 1) as f64).log10().ceil() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(queue: &mut Queue, mut limit: usize) -> Vec<Bytes> {
+        queue.take(2, &mut limit, 3)
+    }
+
+    #[test]
+    fn a_message_is_sent_as_often_as_the_cluster_needs() {
+        let mut queue = Queue::default();
+        queue.push(None, "once");
+        for _ in 0..4 {
+            assert_eq!(round(&mut queue, 100), ["once"]);
+        }
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn the_newer_message_of_a_name_replaces_the_older() {
+        let mut queue = Queue::default();
+        queue.push(Some("a".into()), "old");
+        round(&mut queue, 100);
+        queue.push(Some("a".into()), "new");
+        assert!(queue.has_fresh());
+        assert_eq!(round(&mut queue, 100), ["new"]);
+        assert_eq!(queue.len(), 1);
+    }
+
+    #[test]
+    fn fewest_transmits_then_longest_first_and_only_what_fits() {
+        let mut queue = Queue::default();
+        queue.push(None, "sent before");
+        round(&mut queue, 100);
+        queue.push(None, "ab");
+        queue.push(None, "abc");
+        queue.push(None, "far too long for this round");
+        assert_eq!(round(&mut queue, 10), ["abc", "ab"]);
+        assert!(queue.has_fresh());
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let mut queue = Queue::default();
+        for i in 0..2 * MAX_QUEUED {
+            queue.push(Some(i.to_string()), "x");
+        }
+        assert_eq!(queue.len(), MAX_QUEUED);
+        assert_eq!(queue.by_name.len(), MAX_QUEUED);
+    }
+}

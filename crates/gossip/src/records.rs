@@ -1,0 +1,49 @@
+//! The messages of the two tables that Docker's nodes share.
+
+/// `overlay_peer_table`: where an endpoint is.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PeerRecord {
+    /// `10.0.1.5/24`
+    #[prost(string, tag = "1")]
+    pub endpoint_ip: String,
+    #[prost(string, tag = "2")]
+    pub endpoint_mac: String,
+    #[prost(string, tag = "3")]
+    pub tunnel_endpoint_ip: String,
+}
+
+/// `endpoint_table`: what an endpoint is called.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EndpointRecord {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub service_name: String,
+    #[prost(string, tag = "3")]
+    pub service_id: String,
+    #[prost(string, tag = "4")]
+    pub virtual_ip: String,
+    #[prost(string, tag = "5")]
+    pub endpoint_ip: String,
+    #[prost(message, repeated, tag = "6")]
+    pub ingress_ports: Vec<PortConfig>,
+    #[prost(string, repeated, tag = "7")]
+    pub aliases: Vec<String>,
+    #[prost(string, repeated, tag = "8")]
+    pub task_aliases: Vec<String>,
+    #[prost(bool, tag = "9")]
+    pub service_disabled: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PortConfig {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// 0 tcp, 1 udp, 2 sctp
+    #[prost(int32, tag = "2")]
+    pub protocol: i32,
+    #[prost(uint32, tag = "3")]
+    pub target_port: u32,
+    #[prost(uint32, tag = "4")]
+    pub published_port: u32,
+}
