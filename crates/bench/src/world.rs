@@ -1,0 +1,105 @@
+//! A lab of two hosts on one segment with one engine, a swarm, an attachable overlay, and a container on each side.
+
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use lab::{Host, Lab};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Pontoon,
+    Docker,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Pontoon {
+            "Pontoon"
+        } else {
+            "Docker"
+        })
+    }
+}
+
+pub struct World {
+    pub engine: Engine,
+    lab: Lab,
+    pub h1: Host,
+    pub h2: Host,
+}
+
+/// The overlay that everything here runs on.
+pub const NETWORK: &str = "att";
+
+impl World {
+    pub fn pontoon(binary: &Path) -> Result<Self> {
+        Self::build(Engine::Pontoon, |host| {
+            host.spawn_pontoon(binary, &["--log-level", "warn"])
+        })
+    }
+
+    pub fn docker() -> Result<Self> {
+        Self::build(Engine::Docker, |host| {
+            host.spawn_dockerd(&["--log-level", "warn"])
+        })
+    }
+
+    fn build(engine: Engine, spawn: impl Fn(&Host) -> Result<()>) -> Result<Self> {
+        let lab = Lab::new(&[2])?;
+        let (h1, h2) = (lab.host("h1")?, lab.host("h2")?);
+        for host in [&h1, &h2] {
+            spawn(host)?;
+            host.import_busybox()?;
+        }
+        h1.docker_ok(&format!("swarm init --advertise-addr {}", h1.addr))?;
+        let token = h1.docker_ok("swarm join-token -q worker")?;
+        h2.docker_ok(&format!("swarm join --token {token} {}:2377", h1.addr))?;
+        h1.docker_ok(&format!("network create -d overlay --attachable {NETWORK}"))?;
+        h1.docker_ok(&format!(
+            "run -d --name c1 --network {NETWORK} busybox sleep 36000"
+        ))?;
+        h2.docker_ok(&format!(
+            "run -d --name c2 --network {NETWORK} busybox sleep 36000"
+        ))?;
+        let world = Self {
+            engine,
+            lab,
+            h1,
+            h2,
+        };
+        let address = world.address(&world.h2, "c2")?;
+        let up = Instant::now();
+        while !world
+            .inside(&world.h1, "c1")?
+            .args(["ping", "-c1", "-W1", "-q", &address])
+            .output()?
+            .status
+            .success()
+        {
+            if up.elapsed() > Duration::from_secs(20) {
+                bail!("{engine}: c1 and c2 do not reach each other");
+            }
+        }
+        Ok(world)
+    }
+
+    pub fn address(&self, host: &Host, container: &str) -> Result<String> {
+        let format = format!("{{{{.NetworkSettings.Networks.{NETWORK}.IPAddress}}}}");
+        host.docker_ok(&format!("inspect -f {format} {container}"))
+    }
+
+    /// A command of this machine's own programs in the container's network namespace.
+    pub fn inside(&self, host: &Host, container: &str) -> Result<std::process::Command> {
+        let pid = host.docker_ok(&format!("inspect -f {{{{.State.Pid}}}} {container}"))?;
+        let pid: u32 = pid.parse().context("no pid of the container")?;
+        let mut command = std::process::Command::new("nsenter");
+        command.arg(format!("--net=/proc/{pid}/ns/net"));
+        Ok(command)
+    }
+
+    pub fn down(self) -> Vec<String> {
+        self.lab.down()
+    }
+}
