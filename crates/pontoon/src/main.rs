@@ -1,1 +1,39 @@
-fn main() {}
+//! The `pontoon` program: `pontoon daemon` (also when it is called `pontoond` or `dockerd`) and `pontoon lab`.
+//!
+//! Wiring only: flags and files in ([`flags`], [`settings`]), rooms put together ([`daemon`]), labs for people ([`lab`]).
+
+#![forbid(unsafe_code)]
+
+mod daemon;
+mod flags;
+mod host;
+mod lab_command;
+mod notify;
+mod settings;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args: Vec<String> = std::env::args().collect();
+    let called = args
+        .first()
+        .and_then(|a| a.rsplit('/').next())
+        .unwrap_or_default();
+    // A unit file or a harness written for dockerd starts the daemon.
+    if matches!(called, "dockerd" | "pontoond") {
+        args.insert(1, "daemon".into());
+    }
+    let matches = flags::command().get_matches_from(args);
+    let result = match matches.subcommand() {
+        Some(("daemon", m)) => daemon::run(m),
+        Some(("lab", m)) => lab_command::run(m),
+        _ => Ok(()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("pontoon: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
