@@ -73,7 +73,7 @@ impl Lab {
     }
 
     fn build(state: State, owned: bool) -> Result<Self> {
-        if dir(&state.name).exists() {
+        if state::names().contains(&state.name) {
             bail!("lab {} is up already: take it down first", state.name);
         }
         let mut lab = Self { state, owned };
@@ -103,9 +103,11 @@ impl Lab {
         &self.state.name
     }
 
-    /// Names of the hosts.
+    /// Names of the hosts, h1 first.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.state.hosts.keys().map(String::as_str)
+        let mut hosts: Vec<_> = self.state.hosts.iter().collect();
+        hosts.sort_by_key(|(_, host)| host.addr);
+        hosts.into_iter().map(|(name, _)| name.as_str())
     }
 
     /// One of [`Self::hosts`], or `outside`: a client beyond the router that runs no daemon.

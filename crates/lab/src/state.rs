@@ -106,8 +106,13 @@ impl State {
 }
 
 pub(crate) fn names() -> Vec<String> {
-    let entries = std::fs::read_dir(crate::ROOT).into_iter().flatten();
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let entries = std::fs::read_dir(crate::ROOT)
+        .into_iter()
+        .flatten()
+        .flatten();
+    let names = entries
+        .filter(|entry| entry.path().join("state.json").exists())
+        .filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<String> = names.collect();
     names.sort();
     names

@@ -156,6 +156,7 @@ fn labs_of_dead_processes_are_swept() {
 fn a_named_lab_stays_until_it_is_taken_down() {
     let name = format!("n{}", std::process::id());
     let lab = Lab::up(&name, &[1]).unwrap();
+    assert_eq!(lab.hosts().count(), 1);
     drop(lab);
     assert!(Lab::list().contains(&name));
     assert!(
@@ -168,4 +169,13 @@ fn a_named_lab_stays_until_it_is_taken_down() {
     assert!(lab.host("h2").is_err());
     assert_eq!(lab.down(), Vec::<String>::new());
     assert!(Lab::open(&name).is_err());
+}
+
+#[test]
+fn many_hosts_come_in_order() {
+    let lab = Lab::new(&[8, 4]).unwrap();
+    let expected: Vec<String> = (1..=12).map(|n| format!("h{n}")).collect();
+    assert_eq!(lab.hosts().collect::<Vec<_>>(), expected);
+    assert!(reaches(&lab.host("h1").unwrap(), &lab.host("h12").unwrap()));
+    assert!(Lab::up("Bad Name", &[1]).is_err());
 }
