@@ -69,8 +69,12 @@ pub(crate) fn start(host: &Host, argv: Vec<String>) -> Result<()> {
         .append(true)
         .open(host.log())?;
     let child = host
-        .command(&argv[0])
-        .args(&argv[1..])
+        .command("unshare")
+        // Each host has a name of its own, as the nodes of a swarm have.
+        .args(["--uts", "--", "sh", "-c"])
+        .arg("echo \"$0\" >/proc/sys/kernel/hostname && exec \"$@\"")
+        .arg(&host.name)
+        .args(&argv)
         // No registry can be reached, and both kinds of daemon are to know.
         .env("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE", "1")
         .stdin(Stdio::null())

@@ -21,6 +21,8 @@ fn two_docker_hosts_form_a_swarm_and_ping_across() {
 
     h1.docker_ok(&format!("swarm init --advertise-addr {}", h1.addr))
         .unwrap();
+    let name = h1.docker_ok("info -f {{.Name}}").unwrap();
+    assert_eq!(name, "h1", "a host has its own name");
     let token = h1.docker_ok("swarm join-token -q worker").unwrap();
     let join = format!("swarm join --token {token} {}:2377", h1.addr);
     h2.docker_ok(&join).unwrap();
