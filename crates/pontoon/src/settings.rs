@@ -273,7 +273,8 @@ fn pool(text: &str) -> Result<ipam::DefaultPool> {
         }
     }
     match (base, size) {
-        (Some(base), Some(size)) => Ok(ipam::DefaultPool { base, size }),
+        (Some(base), Some(size)) => ipam::DefaultPool::new(base, size)
+            .with_context(|| format!("default address pool \"{text}\"")),
         _ => bail!("default address pool \"{text}\" needs base and size"),
     }
 }
