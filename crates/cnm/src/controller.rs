@@ -1,18 +1,24 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use engine_types::container::PortBinding;
-use engine_types::network::{self, EndpointSettings};
-use engine_types::{Filters, Result};
+use engine_types::network::{CreateOptions, IPAM, IPAMConfig};
+use engine_types::{Error, Result};
+use ipnet::IpNet;
 use netstate::NetState;
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, watch};
 
-use crate::{
-    ConnectRequest, NameRecord, OverlayView, Peer, Sandbox, SandboxSpec, SwarmNetwork,
-    SwarmNetworks,
-};
+use crate::create::random_id;
+use crate::driver::{Driver, Host, Registry};
+use crate::kernel::Kernel;
+use crate::model::{Network, Record, Scope};
+use crate::network_files::parse_servers;
+use crate::ports::PortTable;
+use crate::resolv_conf::Overrides;
+use crate::state::{Entry, Remote, State};
+use crate::store::{NAMES, NETWORKS, PEERS, SANDBOXES, Store, VTEP};
+use crate::{NameRecord, OverlayView, Peer, SwarmNetworks, swarm};
 
 /// The daemon's network settings (flags and daemon.json).
 #[derive(Clone, Debug)]
@@ -41,121 +47,258 @@ pub struct NetworkEvent {
     pub scope: &'static str,
 }
 
+/// The networks of this host. Cheap to clone; all clones are the same.
 #[derive(Clone)]
-pub struct Controller {}
+pub struct Controller(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub config: Config,
+    pub dns: Overrides,
+    pub kernel: Arc<dyn Kernel>,
+    pub store: Arc<Store>,
+    pub events: mpsc::UnboundedSender<NetworkEvent>,
+    pub swarm: Mutex<Option<Arc<dyn SwarmNetworks>>>,
+    pub view: watch::Sender<Arc<OverlayView>>,
+    /// Whose turn it is, by container.
+    pub turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    pub gateway_turn: tokio::sync::Mutex<()>,
+    pub stale_zones: Mutex<BTreeSet<String>>,
+    pub refresh: Arc<Notify>,
+    state: Mutex<State>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.refresh.notify_one();
+    }
+}
+
+impl Inner {
+    /// Never held across an await.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+    pub fn swarm(&self) -> Option<Arc<dyn SwarmNetworks>> {
+        self.swarm.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    pub fn emit(&self, action: &'static str, network: &Network, container: Option<&str>) {
+        let mut attributes = BTreeMap::from([
+            ("name".to_string(), network.name.clone()),
+            ("type".to_string(), network.driver.clone()),
+        ]);
+        if let Some(container) = container {
+            attributes.insert("container".into(), container.into());
+        }
+        let event = NetworkEvent {
+            action,
+            network_id: network.id.clone(),
+            attributes,
+            scope: network.scope.as_str(),
+        };
+        if self.events.send(event).is_err() {
+            tracing::debug!("nobody listens to network events");
+        }
+    }
+}
 
 impl Controller {
-    /// Opens the local store, makes the predefined networks, declares the rows of everything that was there before.
+    /// Opens the local store, makes the predefined networks, declares the rows of every network that was there before.
+    /// Sandboxes follow with [`Self::restore`].
     pub async fn start(
-        _config: Config,
-        _netstate: NetState,
-        _drivers: Vec<Arc<dyn crate::driver::Driver>>,
-        _events: tokio::sync::mpsc::UnboundedSender<NetworkEvent>,
+        config: Config,
+        netstate: NetState,
+        drivers: Vec<Arc<dyn Driver>>,
+        events: mpsc::UnboundedSender<NetworkEvent>,
     ) -> Result<Self> {
-        todo!()
+        Self::start_with(config, Arc::new(netstate), drivers, events).await
     }
 
-    // --- networks (the HTTP API) ---
-    pub async fn create(
-        &self,
-        _name: &str,
-        _options: network::CreateOptions,
-    ) -> Result<network::CreateResponse> {
-        todo!()
-    }
-    pub async fn list(&self, _filters: &Filters) -> Result<Vec<network::Inspect>> {
-        todo!()
-    }
-    pub async fn inspect(
-        &self,
-        _id_or_name: &str,
-        _verbose: bool,
-        _scope: &str,
-    ) -> Result<network::Inspect> {
-        todo!()
-    }
-    pub async fn remove(&self, _id_or_name: &str) -> Result<()> {
-        todo!()
-    }
-    pub async fn prune(&self, _filters: &Filters) -> Result<network::PruneReport> {
-        todo!()
-    }
-
-    // --- sandboxes (the engine) ---
-    /// Makes the namespace and the files. Endpoints come with [`Self::connect`].
-    pub async fn sandbox_create(&self, _spec: SandboxSpec) -> Result<Sandbox> {
-        todo!()
-    }
-    /// Disconnects what is connected and removes the namespace. Goes on past failures and returns them.
-    pub async fn sandbox_remove(&self, _container_id: &str) -> Vec<engine_types::Error> {
-        todo!()
-    }
-    pub async fn connect(&self, _container_id: &str, _request: ConnectRequest) -> Result<()> {
-        todo!()
-    }
-    pub async fn disconnect(
-        &self,
-        _container_id: &str,
-        _network: &str,
-        _force: bool,
-    ) -> Result<()> {
-        todo!()
-    }
-    /// Announces the container's names (it runs and is healthy).
-    pub async fn activate(&self, _container_id: &str) -> Result<()> {
-        todo!()
-    }
-    /// Takes its names out of every answer, here and on all nodes; packets still flow.
-    pub async fn deactivate(&self, _container_id: &str) -> Result<()> {
-        todo!()
-    }
-    pub async fn rename(&self, _container_id: &str, _name: &str) -> Result<()> {
-        todo!()
-    }
-    /// Network name to its settings, filled in with what was allocated.
-    pub fn endpoints(&self, _container_id: &str) -> BTreeMap<String, EndpointSettings> {
-        todo!()
-    }
-    /// `80/tcp` to where it is published, ephemeral ports resolved.
-    pub fn ports(&self, _container_id: &str) -> BTreeMap<String, Option<Vec<PortBinding>>> {
-        todo!()
-    }
-    pub fn sandbox(&self, _container_id: &str) -> Option<Sandbox> {
-        todo!()
-    }
-    /// After a restart: sandboxes of containers that are not in `alive` are removed, the rest is whole again.
-    pub async fn restore(&self, _alive: &[String]) -> Result<()> {
-        todo!()
+    pub(crate) async fn start_with(
+        config: Config,
+        kernel: Arc<dyn Kernel>,
+        drivers: Vec<Arc<dyn Driver>>,
+        events: mpsc::UnboundedSender<NetworkEvent>,
+    ) -> Result<Self> {
+        let store = Arc::new(Store::open(&config.dir)?);
+        let dns = Overrides {
+            nameservers: parse_servers(&config.dns)?,
+            search: config.dns_search.clone(),
+            options: config.dns_options.clone(),
+        };
+        let state = load(&config, &store, drivers)?;
+        let (view, _) = watch::channel(Arc::new(state.overlay_view()));
+        let refresh = Arc::new(Notify::new());
+        let inner = Arc::new(Inner {
+            config,
+            dns,
+            kernel,
+            store,
+            events,
+            swarm: Mutex::default(),
+            view,
+            turns: Mutex::default(),
+            gateway_turn: tokio::sync::Mutex::default(),
+            stale_zones: Mutex::default(),
+            refresh: refresh.clone(),
+            state: Mutex::new(state),
+        });
+        tokio::spawn(swarm::refresh_zones(Arc::downgrade(&inner), refresh));
+        inner.declare_networks().await?;
+        inner.make_predefined().await?;
+        Ok(Self(inner))
     }
 
-    // --- the swarm's side ---
-    pub fn set_swarm(&self, _swarm: Option<Arc<dyn SwarmNetworks>>) {
-        todo!()
-    }
-    /// The address that other nodes' tunnels send to.
-    pub async fn set_vtep(&self, _vtep: Option<IpAddr>) {
-        todo!()
-    }
-    /// Makes the network known here (nothing in the kernel until an endpoint joins).
-    pub async fn swarm_network(&self, _network: SwarmNetwork) -> Result<()> {
-        todo!()
-    }
-    /// Forgets it when no endpoint is left.
-    pub async fn forget_swarm_network(&self, _id: &str) -> Result<()> {
-        todo!()
-    }
-    pub fn overlay_view(&self) -> watch::Receiver<Arc<OverlayView>> {
-        todo!()
-    }
-    pub async fn set_peer(&self, _network: &str, _endpoint: &str, _peer: Option<Peer>) {
-        todo!()
-    }
-    /// Names of remote endpoints.
-    pub async fn set_record(&self, _network: &str, _endpoint: &str, _record: Option<NameRecord>) {
-        todo!()
-    }
     /// Names of the drivers (`docker info`).
     pub fn driver_names(&self) -> Vec<String> {
-        todo!()
+        self.0.state().drivers.names()
+    }
+}
+
+/// Everything that is stored, with what follows from it.
+fn load(config: &Config, store: &Store, drivers: Vec<Arc<dyn Driver>>) -> Result<State> {
+    let pools = match config.default_address_pools.is_empty() {
+        true => ipam::Pools::local(),
+        false => ipam::Pools::new(config.default_address_pools.clone()),
+    };
+    let mut state = State {
+        drivers: Registry::new(drivers),
+        host: Host {
+            firewall: config.firewall,
+            vtep: store.all(VTEP)?.pop().map(|(_, vtep)| vtep),
+            default_binding: config.default_binding,
+        },
+        networks: BTreeMap::new(),
+        records: BTreeMap::new(),
+        remote: BTreeMap::new(),
+        pools,
+        ports: PortTable::default(),
+        resolvers: BTreeMap::new(),
+    };
+    for (id, network) in store.all::<Network>(NETWORKS)? {
+        if network.scope == Scope::Local {
+            for pool in &network.pools {
+                if let Err(error) = state.pools.claim(pool.subnet) {
+                    tracing::warn!(network = %network.name, subnet = %pool.subnet, %error, "subnet of a stored network cannot be claimed");
+                }
+            }
+        }
+        state.networks.insert(id, Entry::new(network));
+    }
+    for (container, record) in store.all::<Record>(SANDBOXES)? {
+        for endpoint in &record.endpoints {
+            state.claim_stored(endpoint);
+        }
+        state.records.insert(container, record);
+    }
+    for (key, peer) in store.all::<Peer>(PEERS)? {
+        if let Some((network, endpoint)) = key.split_once('/') {
+            let remote: &mut Remote = state.remote.entry(network.into()).or_default();
+            remote.set_peer(endpoint, Some(peer));
+        }
+    }
+    for (key, record) in store.all::<NameRecord>(NAMES)? {
+        if let Some((network, endpoint)) = key.split_once('/') {
+            let remote = state.remote.entry(network.into()).or_default();
+            remote.names.insert(endpoint.into(), record);
+        }
+    }
+    for network in state.networks.keys() {
+        state.refresh_zone(network);
+    }
+    Ok(state)
+}
+
+impl Inner {
+    async fn declare_networks(&self) -> Result<()> {
+        let rows: Vec<_> = {
+            let state = self.state();
+            let networks = state
+                .networks
+                .values()
+                .map(|e| state.network_rows(&e.network));
+            networks.filter(|(_, rows)| !rows.is_empty()).collect()
+        };
+        match rows.is_empty() {
+            true => Ok(()),
+            false => self.kernel.set_many(rows).await.map_err(Error::system),
+        }
+    }
+
+    async fn make_predefined(&self) -> Result<()> {
+        let bridge = self.default_bridge()?;
+        let stored = self.state().resolve("bridge").ok().cloned();
+        // The flags decide, not what they were when the store was made; what uses it now keeps it as it is.
+        if let Some(stored) = stored
+            && (stored.options != bridge.options.clone().unwrap_or_default()
+                || (self.config.bip.is_some()
+                    && stored.ipam != bridge.ipam.clone().unwrap_or_default()))
+        {
+            match self.drop_network(&stored).await {
+                Ok(()) => {}
+                Err(error) => tracing::warn!(%error, "default bridge keeps its former settings"),
+            }
+        }
+        let simple = |driver: &str| CreateOptions {
+            driver: driver.into(),
+            ..CreateOptions::default()
+        };
+        for (name, options) in [
+            ("bridge", bridge),
+            ("host", simple("host")),
+            ("none", simple("null")),
+        ] {
+            let exists = self
+                .state()
+                .networks
+                .values()
+                .any(|e| e.network.name == name);
+            if !exists && self.state().drivers.get(&options.driver).is_ok() {
+                self.make_network(random_id()?, name, options).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `docker0`, as `--bip` and `--mtu` want it.
+    fn default_bridge(&self) -> Result<CreateOptions> {
+        let mtu = self.config.mtu.to_string();
+        let binding = self.config.default_binding.to_string();
+        let options = [
+            ("bridge.default_bridge", "true"),
+            ("bridge.enable_icc", "true"),
+            ("bridge.enable_ip_masquerade", "true"),
+            ("bridge.host_binding_ipv4", &binding),
+            ("bridge.name", "docker0"),
+            ("driver.mtu", &mtu),
+        ];
+        let config = match &self.config.bip {
+            Some(bip) => {
+                let bad = |_| {
+                    Error::invalid(format!(
+                        "invalid --bip {bip:?}: it must be an address with its prefix length"
+                    ))
+                };
+                let bip: IpNet = bip.parse().map_err(bad)?;
+                Some(vec![IPAMConfig {
+                    subnet: bip.trunc().to_string(),
+                    gateway: bip.addr().to_string(),
+                    ..IPAMConfig::default()
+                }])
+            }
+            None => None,
+        };
+        let named =
+            options.map(|(key, value)| (format!("com.docker.network.{key}"), value.to_string()));
+        Ok(CreateOptions {
+            driver: "bridge".into(),
+            ipam: Some(IPAM {
+                driver: "default".into(),
+                options: None,
+                config,
+            }),
+            options: Some(named.into_iter().collect()),
+            ..CreateOptions::default()
+        })
     }
 }

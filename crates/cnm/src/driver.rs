@@ -1,3 +1,87 @@
 //! What a network driver is: pure functions from a network and its endpoints to rows.
 
-pub trait Driver: Send + Sync + 'static {}
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use engine_types::{Error, Result};
+use netstate::{Ns, Row};
+
+use crate::Peer;
+use crate::model::{Endpoint, Mapping, Network, Scope};
+
+/// What a driver can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capability {
+    /// `Swarm`: its networks are created by the managers.
+    pub scope: Scope,
+    /// Endpoints get an interface and addresses.
+    pub addresses: bool,
+    pub gateway: Gateway,
+    /// The network is in the kernel only while it has an endpoint: its rows come with each endpoint's.
+    pub lazy: bool,
+}
+
+/// Where the default route of a container on such a network comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gateway {
+    /// From the network itself, which publishes ports as well.
+    Own,
+    /// From an endpoint on `docker_gwbridge`.
+    Shared,
+    Nowhere,
+}
+
+/// The host as rows need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Program NAT and filter rules.
+    pub firewall: bool,
+    /// The address that other nodes' tunnels send to.
+    pub vtep: Option<IpAddr>,
+    /// Host address of published ports that name none.
+    pub default_binding: IpAddr,
+}
+
+/// Rows are functions of the arguments alone: the same network and endpoint give the same rows after a restart.
+pub trait Driver: Send + Sync + 'static {
+    fn name(&self) -> &'static str;
+    fn capability(&self) -> Capability;
+    /// Checks what the user asked for: options, pools, conflicts with `others` of the same driver.
+    fn validate(&self, network: &Network, others: &[&Network]) -> Result<()>;
+    /// What the network is without endpoints.
+    fn network_rows(&self, network: &Network, host: &Host) -> Vec<Row>;
+    /// The interface in the namespace `sandbox` and its other end. The default route is not the driver's.
+    fn endpoint_rows(&self, network: &Network, endpoint: &Endpoint, sandbox: &Ns) -> Vec<Row>;
+    /// Published ports of the endpoint that is its sandbox's gateway.
+    fn publish_rows(&self, _network: &Network, _to: &Endpoint, _ports: &[Mapping]) -> Vec<Row> {
+        Vec::new()
+    }
+    /// The way to an endpoint on another host.
+    fn peer_rows(&self, _network: &Network, _peer: &Peer) -> Vec<Row> {
+        Vec::new()
+    }
+    /// Host address of published ports that name none, when the network has a view on it.
+    fn host_binding(&self, _network: &Network) -> Option<IpAddr> {
+        None
+    }
+}
+
+/// The drivers by name.
+#[derive(Clone)]
+pub(crate) struct Registry(BTreeMap<&'static str, Arc<dyn Driver>>);
+
+impl Registry {
+    pub fn new(drivers: Vec<Arc<dyn Driver>>) -> Self {
+        Self(drivers.into_iter().map(|d| (d.name(), d)).collect())
+    }
+    pub fn get(&self, name: &str) -> Result<&dyn Driver> {
+        match self.0.get(name) {
+            Some(driver) => Ok(driver.as_ref()),
+            None => Err(Error::not_found(format!("plugin {name:?} not found"))),
+        }
+    }
+    pub fn names(&self) -> Vec<String> {
+        self.0.keys().map(|name| name.to_string()).collect()
+    }
+}

@@ -1,12 +1,56 @@
 //! The Container Network Model on this host: networks, endpoints, sandboxes.
+//!
+//! ```text
+//!    engine, HTTP API, cluster
+//!        │ create/list/inspect/remove   │ sandbox_create, connect …   │ set_peer, set_record
+//!        ▼                              ▼                             ▼
+//!    ┌──────────────────────────── Controller ───────────────────────────────┐
+//!    │ State: networks · records (a sandbox, its endpoints) · remote peers   │──► store (redb)
+//!    │        └── pure: addresses, names, gateway, files, rows per owner ──┐ │──► zones ──► dns::Resolver
+//!    └─────────────────────────────────────────────────────────────────────┼─┘──► overlay_view (watch)
+//!                                   Driver::{network,endpoint,peer}_rows ◄─┘
+//!                                                 │ rows by owner
+//!                                                 ▼ netstate::set_many
+//! ```
+//!
+//! * A change to a sandbox is a transition from one [`Record`](model::Record) to another: what has to happen in the
+//!   kernel is the difference of the rows of both, applied in one batch. When that fails, the former record holds again.
+//! * The state's lock is held for look-ups and allocation only. Transitions of one sandbox are in order, those of
+//!   different sandboxes run side by side; networks that live as long as their endpoints (overlay) are in order too.
+//! * Endpoints are gone from the store before nobody wants their rows: what a crash leaves over, `netstate.collect`
+//!   finds by its mark.
+//!
+//! It does not know netlink, HTTP, gossip or the swarm's objects, runs no container, and balances no load.
+#![forbid(unsafe_code)]
 
+mod address;
+mod connect;
 mod controller;
+mod create;
 pub mod driver;
+mod filter;
+mod inspect;
+mod ipam_check;
+mod kernel;
+mod lifecycle;
+pub mod model;
+mod names;
+mod network_files;
 mod overlay;
+mod ports;
+mod resolv_conf;
+mod resolver;
 mod sandbox;
+mod state;
+mod store;
+mod swarm;
+mod transition;
 
 pub use controller::{Config, Controller, NetworkEvent};
 pub use overlay::{
     LocalEndpoint, NameRecord, OverlayView, Peer, Port, Subnet, SwarmNetwork, SwarmNetworks,
 };
 pub use sandbox::{ConnectRequest, Mode, Sandbox, SandboxSpec, ServiceBinding};
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ pub struct LocalEndpoint {
 }
 
 /// `endpoint_table`'s row in our terms.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct NameRecord {
     pub name: String,
     /// Short id, host name, aliases.
@@ -72,9 +72,10 @@ pub struct Port {
 }
 
 /// A remote endpoint.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Peer {
     pub address: IpNet,
+    #[serde(with = "mac_text")]
     pub mac: Mac,
     pub vtep: IpAddr,
 }
@@ -98,4 +99,27 @@ pub trait SwarmNetworks: Send + Sync + 'static {
     /// Nodes that take part in the network (`Peers` of inspect).
     async fn peers(&self, network_id: &str) -> Vec<network::PeerInfo>;
     fn is_manager(&self) -> bool;
+}
+
+/// `02:42:0a:00:00:03` in the store.
+pub(crate) mod mac_text {
+    use netstate::Mac;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(mac: &Mac, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(mac)
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Mac, D::Error> {
+        let text = String::deserialize(d)?;
+        parse(&text).ok_or_else(|| serde::de::Error::custom(format!("not a MAC address: {text}")))
+    }
+    pub fn parse(text: &str) -> Option<Mac> {
+        let mut bytes = [0; 6];
+        let mut parts = text.split([':', '-']);
+        for byte in &mut bytes {
+            let part = parts.next().filter(|p| p.len() == 2)?;
+            *byte = u8::from_str_radix(part, 16).ok()?;
+        }
+        parts.next().is_none().then_some(Mac(bytes))
+    }
 }

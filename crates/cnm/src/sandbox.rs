@@ -7,7 +7,7 @@ use engine_types::network::EndpointSettings;
 use std::collections::BTreeMap;
 
 /// How a container is connected (`HostConfig.NetworkMode`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Mode {
     /// A namespace of its own.
     Private,
@@ -18,7 +18,7 @@ pub enum Mode {
 }
 
 /// What a sandbox is made from. `dir` is the container's own folder: `hosts` and `resolv.conf` are written there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SandboxSpec {
     pub container_id: String,
     pub container_name: String,

@@ -1,0 +1,196 @@
+//! Which addresses an endpoint gets, and what it gives back.
+
+use std::net::IpAddr;
+
+use engine_types::network::{EndpointIPAMConfig, EndpointSettings};
+use engine_types::{Error, Result};
+use ipnet::IpNet;
+use netstate::Mac;
+
+use crate::model::{Endpoint, Network, Record};
+use crate::overlay::mac_text;
+use crate::state::State;
+
+/// An address for each family that the network has.
+pub(crate) struct Allocated {
+    pub ipv4: Option<IpNet>,
+    pub ipv6: Option<IpNet>,
+}
+
+/// What the user may ask for; checked before anything is allocated.
+pub(crate) fn check(network: &Network, settings: &EndpointSettings) -> Result<()> {
+    let Some(wanted) = &settings.ipam_config else {
+        return Ok(());
+    };
+    let addresses = requested(wanted)?;
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    if network.is_predefined() {
+        return Err(Error::invalid(
+            "user specified IP address is supported on user defined networks only",
+        ));
+    }
+    for address in addresses {
+        let same = |p: &&crate::model::Pool| p.subnet.addr().is_ipv4() == address.is_ipv4();
+        if !network.pools.iter().filter(same).any(|p| p.chosen) {
+            return Err(Error::invalid(
+                "user specified IP address is supported only when connecting to networks with user configured subnets",
+            ));
+        }
+        if network.pool_of(&address).is_none() {
+            return Err(Error::invalid(format!(
+                "no configured subnet or ip-range contain the IP address {address}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The addresses in an endpoint's settings; a prefix length that comes with one is the subnet's business.
+pub(crate) fn requested(wanted: &EndpointIPAMConfig) -> Result<Vec<IpAddr>> {
+    for text in wanted.link_local_ips.iter().flatten() {
+        if text.parse::<IpAddr>().is_err() {
+            return Err(Error::invalid(format!(
+                "invalid link-local IP address: {text}"
+            )));
+        }
+        return Err(Error::invalid(format!(
+            "link-local address {text} cannot be given to an endpoint: no driver here takes them"
+        )));
+    }
+    let read = |text: &str, family: &str, fits: fn(&IpAddr) -> bool| match text {
+        "" => Ok(None),
+        _ => {
+            let bare = text.split_once('/').map_or(text, |(ip, _)| ip);
+            let parsed = bare.parse::<IpAddr>().ok().filter(fits);
+            let bad = || Error::invalid(format!("invalid {family} address: {text}"));
+            parsed.map(Some).ok_or_else(bad)
+        }
+    };
+    let v4 = read(&wanted.ipv4_address, "IPv4", IpAddr::is_ipv4)?;
+    let v6 = read(&wanted.ipv6_address, "IPv6", IpAddr::is_ipv6)?;
+    Ok(v4.into_iter().chain(v6).collect())
+}
+
+impl State {
+    /// Claims the addresses in `settings` or takes the lowest free ones. On failure nothing is taken.
+    pub fn allocate(&mut self, network: &str, settings: &EndpointSettings) -> Result<Allocated> {
+        let wanted = match &settings.ipam_config {
+            Some(config) => requested(config)?,
+            None => Vec::new(),
+        };
+        let want = |v6: bool| wanted.iter().find(|a| a.is_ipv6() == v6).copied();
+        let ipv4 = self.allocate_one(network, false, want(false))?;
+        let ipv6 = match self.allocate_one(network, true, want(true)) {
+            Ok(ipv6) => ipv6,
+            Err(error) => {
+                self.release(network, ipv4.into_iter());
+                return Err(error);
+            }
+        };
+        Ok(Allocated { ipv4, ipv6 })
+    }
+
+    fn allocate_one(&mut self, id: &str, v6: bool, want: Option<IpAddr>) -> Result<Option<IpNet>> {
+        let unknown = || Error::not_found(format!("network {id} not found"));
+        let entry = self.networks.get_mut(id).ok_or_else(unknown)?;
+        let network = &entry.network;
+        let full = || {
+            let family = if v6 { "IPv6" } else { "IPv4" };
+            Error::system(format!(
+                "no available {family} addresses on this network's address pools: {} ({})",
+                network.name, network.id
+            ))
+        };
+        let pools = entry.addresses.iter_mut();
+        let mut pools = pools
+            .filter(|p| p.subnet().addr().is_ipv6() == v6)
+            .peekable();
+        if pools.peek().is_none() {
+            return Ok(None);
+        }
+        let (address, subnet) = match want {
+            Some(ip) => {
+                let outside = || {
+                    Error::invalid(format!(
+                        "invalid address {ip}: It does not belong to any of this network's subnets"
+                    ))
+                };
+                let pool = pools
+                    .find(|p| p.subnet().contains(&ip))
+                    .ok_or_else(outside)?;
+                pool.claim(ip).map_err(|error| match error {
+                    ipam::Error::InUse => Error::forbidden(error),
+                    _ => Error::invalid(error),
+                })?;
+                (ip, pool.subnet())
+            }
+            None => pools
+                .find_map(|p| Some((p.take().ok()?, p.subnet())))
+                .ok_or_else(full)?,
+        };
+        Ok(IpNet::new(address, subnet.prefix_len()).ok())
+    }
+
+    pub fn release(&mut self, network: &str, addresses: impl Iterator<Item = IpNet>) {
+        let Some(entry) = self.networks.get_mut(network) else {
+            return;
+        };
+        for address in addresses {
+            let holds = |p: &&mut ipam::Addresses| p.subnet().contains(&address.addr());
+            if let Some(pool) = entry.addresses.iter_mut().find(holds) {
+                pool.release(address.addr());
+            }
+        }
+    }
+
+    /// Gives back what `from` has and `to` has not.
+    pub fn release_difference(&mut self, from: Option<&Record>, to: Option<&Record>) {
+        let kept = |id: &str| to.is_some_and(|r| r.endpoints.iter().any(|e| e.id == id));
+        let gone = from.into_iter().flat_map(|r| &r.endpoints);
+        for endpoint in gone.filter(|e| !kept(&e.id)) {
+            self.release(&endpoint.network, endpoint.addresses());
+        }
+        let before = from.map(|r| &r.mappings[..]).unwrap_or_default();
+        let after = to.map(|r| &r.mappings[..]).unwrap_or_default();
+        for mapping in before.iter().filter(|m| !after.contains(m)) {
+            self.ports.release(mapping);
+        }
+    }
+
+    /// The addresses of what the store says is there.
+    pub fn claim_stored(&mut self, endpoint: &Endpoint) {
+        let Some(entry) = self.networks.get_mut(&endpoint.network) else {
+            return;
+        };
+        for address in endpoint.addresses() {
+            let holds = |p: &&mut ipam::Addresses| p.subnet().contains(&address.addr());
+            if let Some(pool) = entry.addresses.iter_mut().find(holds)
+                && let Err(error) = pool.claim(address.addr())
+            {
+                tracing::warn!(endpoint = %endpoint.id, %address, %error, "stored address cannot be claimed again");
+            }
+        }
+    }
+}
+
+/// The user's, or one that follows from the address, so that neighbours need not notice when an address moves to
+/// another container.
+pub(crate) fn mac(settings: &EndpointSettings, ipv4: Option<IpNet>, id: &str) -> Result<Mac> {
+    if !settings.mac_address.is_empty() {
+        let text = &settings.mac_address;
+        let bad = || Error::invalid(format!("invalid MAC address: {text}"));
+        return mac_text::parse(text)
+            .filter(|m| m.0[0] & 1 == 0)
+            .ok_or_else(bad);
+    }
+    let tail = match ipv4.map(|a| a.addr()) {
+        Some(IpAddr::V4(ip)) => ip.octets(),
+        _ => u32::from_str_radix(id.get(..8).unwrap_or_default(), 16)
+            .unwrap_or_default()
+            .to_be_bytes(),
+    };
+    let [a, b, c, d] = tail;
+    Ok(Mac([0x02, 0x42, a, b, c, d]))
+}

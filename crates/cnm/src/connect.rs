@@ -1,0 +1,308 @@
+//! A sandbox joins a network, and leaves it.
+
+use engine_types::network::{EndpointIPAMConfig, EndpointSettings};
+use engine_types::{Error, ErrorKind, Result};
+use netstate::Mac;
+
+use crate::address;
+use crate::controller::Inner;
+use crate::create::random_id;
+use crate::driver::Gateway;
+use crate::model::{Endpoint, Network, Record, Scope};
+use crate::names::dns_names;
+use crate::state::{GATEWAY_BRIDGE, State};
+use crate::transition::Scene;
+use crate::{ConnectRequest, Controller, Mode};
+
+const SHARED: &str = "container sharing network namespace with another container or host cannot be connected to any other network";
+const IFNAME: &str = "com.docker.network.endpoint.ifname";
+const PREFIX: &str = "com.docker.network.container_iface_prefix";
+
+impl Controller {
+    pub async fn connect(&self, container_id: &str, mut request: ConnectRequest) -> Result<()> {
+        let inner = &self.0;
+        let _turn = inner.turn(container_id).await;
+        inner.state().record(container_id)?;
+        let (network, attached) = inner.find(container_id, &mut request).await?;
+        let joined = inner.join(container_id, &network, request, attached).await;
+        match &joined {
+            Ok(()) => inner.emit("connect", &network, Some(container_id)),
+            Err(_) if attached => inner.detach(&network.id, container_id).await,
+            Err(_) => {}
+        }
+        joined
+    }
+
+    pub async fn disconnect(&self, container_id: &str, network: &str, force: bool) -> Result<()> {
+        let inner = &self.0;
+        let _turn = inner.turn(container_id).await;
+        let (network, endpoint) = {
+            let state = inner.state();
+            let network = state.resolve(network)?.clone();
+            let record = state.record(container_id)?;
+            let endpoint = record.endpoint_on(&network.id).filter(|e| !e.is_gateway);
+            let missing = || {
+                let name = record.spec.container_name.trim_start_matches('/');
+                Error::system(format!(
+                    "container {name} is not connected to network {}",
+                    network.name
+                ))
+            };
+            let endpoint = endpoint.ok_or_else(missing)?.clone();
+            (network, endpoint)
+        };
+        if network.driver == "host" {
+            return Err(Error::invalid(
+                "cannot disconnect container from host network - container was created in host network mode",
+            ));
+        }
+        let left = inner.leave(container_id, &network.id, force).await;
+        if left.is_ok() || force {
+            if endpoint.attached {
+                inner.detach(&network.id, container_id).await;
+            }
+            inner.emit("disconnect", &network, Some(container_id));
+        }
+        left
+    }
+}
+
+impl Inner {
+    /// The network of a request; one of the swarm's gives a standalone container its address through the managers.
+    async fn find(&self, container: &str, request: &mut ConnectRequest) -> Result<(Network, bool)> {
+        let known = self.state().resolve(&request.network).cloned();
+        let swarm = self.swarm().filter(|_| !request.preallocated);
+        let target = match (known, &swarm) {
+            (Ok(network), _) if network.scope == Scope::Local || request.preallocated => {
+                return Ok((network, false));
+            }
+            (Ok(network), Some(_)) => {
+                self.state().check_not_on(container, &network)?;
+                network.id
+            }
+            (Err(error), Some(_)) if error.kind == ErrorKind::NotFound => request.network.clone(),
+            (Ok(network), None) => {
+                return Err(Error::unavailable(format!(
+                    "network {} belongs to a swarm and this node is not part of one",
+                    network.name
+                )));
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let Some(swarm) = swarm else {
+            return Err(Error::not_found(format!("network {target} not found")));
+        };
+        let wanted = match &request.settings.ipam_config {
+            Some(config) => address::requested(config)?,
+            None => Vec::new(),
+        };
+        let wanted = wanted.iter().map(|ip| ip.to_string()).collect();
+        let (network, granted) = swarm.attach(&target, container, wanted).await?;
+        let id = network.id.clone();
+        request.settings.ipam_config = Some(EndpointIPAMConfig {
+            ipv4_address: granted.addr().to_string(),
+            ..EndpointIPAMConfig::default()
+        });
+        let made = self.add_swarm_network(network).await;
+        let known = made.and_then(|()| self.state().network(&id).cloned());
+        match known {
+            Ok(network) => Ok((network, true)),
+            Err(error) => {
+                self.detach(&id, container).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn join(
+        &self,
+        container: &str,
+        network: &Network,
+        request: ConnectRequest,
+        attached: bool,
+    ) -> Result<()> {
+        let capability = self.state().driver(network)?.capability();
+        if capability.gateway == Gateway::Shared && !network.internal {
+            self.ensure_gateway_bridge().await?;
+        }
+        let mut touched = vec![network.id.clone()];
+        touched.extend(
+            self.state()
+                .resolve(GATEWAY_BRIDGE)
+                .ok()
+                .map(|n| n.id.clone()),
+        );
+        let scene = Scene {
+            container,
+            touched,
+            force: false,
+        };
+        self.transition(scene, |state, record| {
+            let mut record = record.ok_or_else(|| gone(container))?;
+            state.check_join(&record, network)?;
+            let chosen_by_manager = request.preallocated || attached;
+            if !chosen_by_manager {
+                address::check(network, &request.settings)?;
+            }
+            let mut endpoint = state.new_endpoint(&record, network, request.settings)?;
+            endpoint.service = request.service;
+            endpoint.attached = attached;
+            record.endpoints.push(endpoint);
+            Ok(Some(record))
+        })
+        .await
+    }
+
+    async fn leave(&self, container: &str, network: &str, force: bool) -> Result<()> {
+        let scene = Scene {
+            container,
+            touched: vec![network.to_string()],
+            force,
+        };
+        self.transition(scene, |_, record| {
+            let mut record = record.ok_or_else(|| gone(container))?;
+            record.endpoints.retain(|e| e.network != network);
+            Ok(Some(record))
+        })
+        .await
+    }
+
+    /// Tells the managers that an address is free again. They also notice when this node is gone.
+    pub async fn detach(&self, network: &str, container: &str) {
+        if let Some(swarm) = self.swarm()
+            && let Err(error) = swarm.detach(network, container).await
+        {
+            tracing::warn!(network, container, %error, "managers were not told that a container left its network");
+        }
+    }
+}
+
+fn gone(container: &str) -> Error {
+    Error::not_found(format!("sandbox for container {container} not found"))
+}
+
+impl State {
+    fn check_not_on(&self, container: &str, network: &Network) -> Result<()> {
+        let record = self.record(container)?;
+        match record.endpoint_on(&network.id) {
+            Some(_) => Err(Error::forbidden(format!(
+                "endpoint with name {} already exists in network {}",
+                record.spec.container_name.trim_start_matches('/'),
+                network.name
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Which networks go together (runconfig/errors.go).
+    fn check_join(&self, record: &Record, network: &Network) -> Result<()> {
+        if network.config_only {
+            return Err(Error::forbidden(
+                "cannot create endpoint on configuration-only network",
+            ));
+        }
+        self.network(&network.id)?;
+        self.check_not_on(&record.spec.container_id, network)?;
+        match (&record.spec.mode, network.driver.as_str()) {
+            (Mode::Host, "host") => {}
+            (Mode::Private, "host") => {
+                return Err(Error::invalid(
+                    "cannot connect container to host network - container must be created in host network mode",
+                ));
+            }
+            (Mode::Private, _) => {}
+            (Mode::Host | Mode::Container(_), _) => return Err(Error::invalid(SHARED)),
+        }
+        let is_null = |n: &Network| n.driver == "null";
+        let mut others = record
+            .endpoints
+            .iter()
+            .filter_map(|e| self.network(&e.network).ok());
+        let has_others = !record.endpoints.is_empty();
+        if (has_others && is_null(network)) || others.any(is_null) {
+            return Err(Error::invalid(
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+            ));
+        }
+        Ok(())
+    }
+
+    /// An endpoint with its addresses; nothing else refers to it yet.
+    fn new_endpoint(
+        &mut self,
+        record: &Record,
+        network: &Network,
+        settings: EndpointSettings,
+    ) -> Result<Endpoint> {
+        let id = random_id()?;
+        let mut endpoint = Endpoint {
+            id,
+            network: network.id.clone(),
+            ifname: String::new(),
+            mac: Mac([0; 6]),
+            ipv4: None,
+            ipv6: None,
+            names: dns_names(&record.spec, settings.aliases.as_deref()),
+            settings,
+            service: None,
+            is_gateway: false,
+            attached: false,
+        };
+        if !self.driver(network)?.capability().addresses {
+            return Ok(endpoint);
+        }
+        endpoint.ifname = interface(record, network, &endpoint.settings)?;
+        let allocated = self.allocate(&network.id, &endpoint.settings)?;
+        (endpoint.ipv4, endpoint.ipv6) = (allocated.ipv4, allocated.ipv6);
+        match address::mac(&endpoint.settings, endpoint.ipv4, &endpoint.id) {
+            Ok(mac) => endpoint.mac = mac,
+            Err(error) => {
+                self.release(&network.id, endpoint.addresses());
+                return Err(error);
+            }
+        }
+        Ok(endpoint)
+    }
+
+    /// Adds or removes the endpoint on `docker_gwbridge`.
+    pub fn settle_gateway(&mut self, record: &mut Record) -> Result<()> {
+        if !self.needs_gateway(record) {
+            record.endpoints.retain(|e| !e.is_gateway);
+        } else if !record.endpoints.iter().any(|e| e.is_gateway) {
+            let bridge = self.resolve(GATEWAY_BRIDGE)?.clone();
+            if record.endpoint_on(&bridge.id).is_none() {
+                let mut endpoint =
+                    self.new_endpoint(record, &bridge, EndpointSettings::default())?;
+                endpoint.is_gateway = true;
+                endpoint.names.clear();
+                record.endpoints.push(endpoint);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name that was asked for, or the first free of `eth0`, `eth1` …
+fn interface(record: &Record, network: &Network, settings: &EndpointSettings) -> Result<String> {
+    let used = |name: &str| record.endpoints.iter().any(|e| e.ifname == name);
+    let options = settings.driver_opts.as_ref();
+    if let Some(name) = options.and_then(|o| o.get(IFNAME)) {
+        let fine = (1..=15).contains(&name.len())
+            && !matches!(name.as_str(), "." | ".." | "lo")
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && b != b'/' && b != b':');
+        return match (fine, used(name)) {
+            (true, false) => Ok(name.clone()),
+            (true, true) => Err(Error::conflict(format!(
+                "interface name {name} is already in use"
+            ))),
+            (false, _) => Err(Error::invalid(format!("invalid interface name: {name}"))),
+        };
+    }
+    let prefix = network.option(PREFIX).unwrap_or("eth");
+    let mut names = (0..).map(|i: u32| format!("{prefix}{i}"));
+    names
+        .find(|name| !used(name))
+        .ok_or_else(|| Error::system("no interface name is free"))
+}

@@ -1,0 +1,463 @@
+//! Networks come and go.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use engine_types::network::{CreateOptions, CreateResponse, IPAM, IPAMConfig};
+use engine_types::{Error, Result, Time};
+use ipnet::IpNet;
+use netstate::Ns;
+
+use crate::Controller;
+use crate::controller::Inner;
+use crate::driver::Gateway;
+use crate::ipam_check;
+use crate::kernel::run_in;
+use crate::model::{Network, Pool, Scope, is_predefined};
+use crate::resolv_conf::ResolvConf;
+use crate::state::{Entry, State};
+use crate::store::NETWORKS;
+
+const NO_MANAGER: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
+const CONFIG_ONLY_FIELDS: &str = "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.";
+
+impl Controller {
+    pub async fn create(&self, name: &str, options: CreateOptions) -> Result<CreateResponse> {
+        let inner = &self.0;
+        let mut options = options;
+        if options.driver.is_empty() {
+            options.driver = "bridge".into();
+        }
+        if is_predefined(name) {
+            return Err(Error::forbidden(format!(
+                "operation is not permitted on predefined {name} network "
+            )));
+        }
+        if name.trim().is_empty() {
+            return Err(Error::invalid("invalid name: name is empty"));
+        }
+        let ipv6 = options.enable_ipv6.unwrap_or(false);
+        let scope = inner.state().scope_of(&options)?;
+        let swarm = inner.swarm();
+        if scope == Scope::Swarm && !swarm.as_ref().is_some_and(|s| s.is_manager()) {
+            let no_swarm = options.driver != "overlay" && swarm.is_none();
+            return Err(Error::forbidden(match no_swarm {
+                true => "cannot create a swarm scoped network when swarm is not active",
+                false => NO_MANAGER,
+            }));
+        }
+        ipam_check::check(options.ipam.as_ref(), ipv6)?;
+        let exists = || Error::conflict(format!("network with name {name} already exists"));
+        if let (Scope::Swarm, Some(swarm)) = (scope, swarm) {
+            if inner
+                .state()
+                .networks
+                .values()
+                .any(|e| e.network.name == name)
+            {
+                return Err(exists());
+            }
+            inner.state().check_swarm(name, &options)?;
+            let id = swarm.create(name, options).await?;
+            return Ok(CreateResponse {
+                id,
+                warning: String::new(),
+            });
+        }
+        let network = inner.make_network(random_id()?, name, options).await?;
+        inner.emit("create", &network, None);
+        Ok(CreateResponse {
+            id: network.id,
+            warning: String::new(),
+        })
+    }
+
+    pub async fn remove(&self, id_or_name: &str) -> Result<()> {
+        let inner = &self.0;
+        let local = inner.state().resolve(id_or_name).cloned();
+        if let Some(swarm) = inner.swarm() {
+            let id = match &local {
+                Ok(network) if network.scope == Scope::Local => None,
+                Ok(network) => Some(network.id.clone()),
+                Err(_) if swarm.is_manager() => {
+                    let found = crate::inspect::pick(swarm.list().await?, id_or_name)?;
+                    Some(found.id)
+                }
+                Err(_) => None,
+            };
+            if let Some(id) = id {
+                return swarm.remove(&id).await;
+            }
+        }
+        let network = local?;
+        if network.is_predefined() {
+            return Err(Error::forbidden(format!(
+                "{} is a pre-defined network and cannot be removed",
+                network.name
+            )));
+        }
+        inner
+            .drop_network(&network)
+            .await
+            .map_err(|e| e.context("error while removing network"))?;
+        inner.emit("destroy", &network, None);
+        Ok(())
+    }
+}
+
+impl State {
+    /// What kind of network is asked for, with Docker's refusals.
+    fn scope_of(&self, options: &CreateOptions) -> Result<Scope> {
+        let capability = self.drivers.get(&options.driver)?.capability();
+        let asked = match options.scope.as_str() {
+            "" => capability.scope,
+            "local" => Scope::Local,
+            "swarm" | "global" => Scope::Swarm,
+            other => {
+                return Err(Error::invalid(format!(
+                    "invalid scope {other:?}: must be one of \"local\", \"swarm\", \"global\""
+                )));
+            }
+        };
+        if asked == Scope::Local && capability.scope == Scope::Swarm {
+            return Err(Error::forbidden(format!(
+                "cannot downgrade network scope for {} networks",
+                options.driver
+            )));
+        }
+        if options.ingress && asked != Scope::Swarm {
+            return Err(Error::forbidden(
+                "Ingress network can only be global scope network",
+            ));
+        }
+        if asked == Scope::Swarm && options.enable_ipv4 == Some(false) {
+            return Err(Error::invalid(
+                "IPv4 cannot be disabled in a Swarm scoped network",
+            ));
+        }
+        if options.config_only
+            && (options.ingress
+                || options.internal
+                || options.attachable
+                || !options.scope.is_empty())
+        {
+            return Err(Error::forbidden(CONFIG_ONLY_FIELDS));
+        }
+        Ok(match options.config_only {
+            true => Scope::Local,
+            false => asked,
+        })
+    }
+
+    /// Options that no node could carry out are refused here, where somebody reads the answer.
+    fn check_swarm(&self, name: &str, options: &CreateOptions) -> Result<()> {
+        let network = Network {
+            name: name.into(),
+            options: options.options.clone().unwrap_or_default(),
+            scope: Scope::Swarm,
+            ..Network::default()
+        };
+        self.drivers.get(&options.driver)?.validate(&network, &[])
+    }
+
+    /// The network that `--config-from` names lends its settings.
+    fn borrow_settings(&self, options: &mut CreateOptions) -> Result<String> {
+        let Some(from) = options.config_from.take().filter(|c| !c.network.is_empty()) else {
+            return Ok(String::new());
+        };
+        if options.config_only {
+            return Err(Error::forbidden(
+                "a configuration network cannot depend on another configuration network",
+            ));
+        }
+        let configured = options.ipam.as_ref().is_some_and(|i| {
+            i.config.as_ref().is_some_and(|c| !c.is_empty())
+                || !matches!(i.driver.as_str(), "" | "default")
+        });
+        if configured
+            || options.labels.as_ref().is_some_and(|l| !l.is_empty())
+            || options.enable_ipv6 == Some(true)
+        {
+            return Err(Error::forbidden(
+                "user specified configurations are not supported if the network depends on a configuration network",
+            ));
+        }
+        if options.options.as_ref().is_some_and(|o| !o.is_empty()) {
+            return Err(Error::forbidden(
+                "network driver options are not supported if the network depends on a configuration network",
+            ));
+        }
+        let mut all = self.networks.values().map(|e| &e.network);
+        let missing = || {
+            Error::not_found(format!(
+                "configuration network {:?} does not exist",
+                from.network
+            ))
+        };
+        let lender = all
+            .find(|n| n.config_only && (n.name == from.network || n.id == from.network))
+            .ok_or_else(missing)?;
+        options.ipam = Some(lender.ipam.clone());
+        options.options = Some(lender.options.clone());
+        options.labels = Some(lender.labels.clone());
+        options.enable_ipv6 = Some(lender.enable_ipv6);
+        Ok(lender.name.clone())
+    }
+
+    /// Subnets for both families: the user's, or the next free ones of the default pools.
+    fn take_pools(&mut self, network: &mut Network, avoid: &[IpNet]) -> Result<()> {
+        let configs = network.ipam.config.clone().unwrap_or_default();
+        let families = [(false, network.enable_ipv4), (true, network.enable_ipv6)];
+        for (v6, _) in families.into_iter().filter(|(_, enabled)| *enabled) {
+            let parsed = configs
+                .iter()
+                .filter_map(|c| Some((c, c.subnet.parse::<IpNet>().ok()?)));
+            let mut found = false;
+            for (config, subnet) in parsed.filter(|(_, s)| s.addr().is_ipv6() == v6) {
+                found = true;
+                self.pools.claim(subnet).map_err(Error::forbidden)?;
+                network.pools.push(chosen(config, subnet));
+            }
+            if !found {
+                let subnet = self.pools.take_default(v6, avoid).map_err(Error::invalid)?;
+                network.pools.push(Pool {
+                    subnet,
+                    range: None,
+                    gateway: None,
+                    aux: BTreeMap::new(),
+                    vni: None,
+                    chosen: false,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn chosen(config: &IPAMConfig, subnet: IpNet) -> Pool {
+    let aux = config.auxiliary_addresses.iter().flatten();
+    Pool {
+        subnet,
+        range: config.ip_range.parse().ok(),
+        gateway: config.gateway.parse().ok(),
+        aux: aux
+            .filter_map(|(name, ip)| Some((name.clone(), ip.parse().ok()?)))
+            .collect(),
+        vni: None,
+        chosen: true,
+    }
+}
+
+impl Inner {
+    /// Makes a local network: claimed, stored, in the kernel. On failure nothing is left.
+    pub async fn make_network(
+        &self,
+        id: String,
+        name: &str,
+        mut options: CreateOptions,
+    ) -> Result<Network> {
+        let avoid = self.host_subnets().await;
+        let (owned, network) = {
+            let mut state = self.state();
+            if state.networks.values().any(|e| e.network.name == name) {
+                return Err(Error::conflict(format!(
+                    "network with name {name} already exists"
+                )));
+            }
+            let config_from = state.borrow_settings(&mut options)?;
+            let mut network = new_network(id, name, options);
+            network.config_from = config_from;
+            if let Err(error) = state.settle_network(&mut network, &avoid) {
+                for pool in &network.pools {
+                    state.pools.release(&pool.subnet);
+                }
+                return Err(error);
+            }
+            let owned = state.network_rows(&network);
+            state
+                .networks
+                .insert(network.id.clone(), Entry::new(network.clone()));
+            state.refresh_zone(&network.id);
+            (owned, network)
+        };
+        if let Err(error) = self.kernel.set_many(vec![owned]).await {
+            self.unmake(&network);
+            return Err(Error::system(error));
+        }
+        if let Err(error) = self.store_network(&network.id, Some(&network)).await {
+            let owner = format!("network/{}", network.id);
+            if let Err(error) = self.kernel.set_many(vec![(owner, Vec::new())]).await {
+                tracing::error!(network = %network.id, %error, "network that could not be stored is still in the kernel");
+            }
+            self.unmake(&network);
+            return Err(error);
+        }
+        Ok(network)
+    }
+
+    fn unmake(&self, network: &Network) {
+        let mut state = self.state();
+        state.networks.remove(&network.id);
+        if network.scope == Scope::Local {
+            for pool in &network.pools {
+                state.pools.release(&pool.subnet);
+            }
+        }
+    }
+
+    /// Removes a network that nobody uses.
+    pub async fn drop_network(&self, network: &Network) -> Result<()> {
+        let entry = {
+            let mut state = self.state();
+            let in_use: Vec<_> = state
+                .endpoints_on(&network.id)
+                .map(|(record, endpoint)| {
+                    let (name, id) = (&record.spec.container_name, &endpoint.id);
+                    format!("name:\"{}\" id:\"{id:.12}\"", name.trim_start_matches('/'))
+                })
+                .collect();
+            if !in_use.is_empty() {
+                return Err(Error::forbidden(format!(
+                    "network {} has active endpoints ({})",
+                    network.name,
+                    in_use.join(", ")
+                )));
+            }
+            let depends = |e: &Entry| e.network.config_from == network.name;
+            if network.config_only && state.networks.values().any(depends) {
+                return Err(Error::forbidden(format!(
+                    "configuration network {:?} is in use",
+                    network.name
+                )));
+            }
+            let gone = || Error::not_found(format!("network {} not found", network.name));
+            state.networks.remove(&network.id).ok_or_else(gone)?
+        };
+        let owner = format!("network/{}", network.id);
+        if let Err(error) = self.kernel.set_many(vec![(owner, Vec::new())]).await {
+            self.state().networks.insert(network.id.clone(), entry);
+            return Err(Error::system(error));
+        }
+        self.unmake(network);
+        self.store_network(&network.id, None).await
+    }
+
+    /// Networks are synced to disk, which takes its time.
+    pub async fn store_network(&self, id: &str, network: Option<&Network>) -> Result<()> {
+        let (store, id, network) = (self.store.clone(), id.to_string(), network.cloned());
+        let write = tokio::task::spawn_blocking(move || store.set(NETWORKS, &id, network.as_ref()));
+        write.await.map_err(Error::system)?
+    }
+
+    /// Subnets that the host has routes to, and its nameservers: a default pool must not hide them.
+    async fn host_subnets(&self) -> Vec<IpNet> {
+        let routes = run_in(self.kernel.as_ref(), &Ns::Host, || {
+            std::fs::read_to_string("/proc/thread-self/net/route").unwrap_or_default()
+        });
+        let routes = routes.await.unwrap_or_default();
+        let mut subnets: Vec<IpNet> = routes.lines().skip(1).filter_map(route).collect();
+        let (conf, _) = ResolvConf::of_host();
+        subnets.extend(conf.nameservers.into_iter().map(IpNet::from));
+        subnets
+    }
+}
+
+/// Destination and mask of a line of `/proc/net/route`, which are hexadecimal in the machine's byte order.
+fn route(line: &str) -> Option<IpNet> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let address = |i: usize| {
+        let number = u32::from_str_radix(fields.get(i)?, 16).ok()?;
+        Some(std::net::Ipv4Addr::from(number.to_ne_bytes()))
+    };
+    let (destination, mask) = (address(1)?, address(7)?);
+    let prefix = u32::from(mask).leading_ones() as u8;
+    (prefix > 0).then(|| IpNet::new(IpAddr::V4(destination), prefix).ok())?
+}
+
+impl State {
+    fn settle_network(&mut self, network: &mut Network, avoid: &[IpNet]) -> Result<()> {
+        if network.config_only {
+            return Ok(());
+        }
+        let driver = self.drivers.get(&network.driver)?;
+        let capability = driver.capability();
+        if !matches!(network.ipam.driver.as_str(), "default" | "null") {
+            return Err(Error::not_found(format!(
+                "plugin {:?} not found",
+                network.ipam.driver
+            )));
+        }
+        if capability.addresses {
+            if !network.enable_ipv4 && !network.enable_ipv6 {
+                return Err(Error::invalid("IPv4 or IPv6 must be enabled"));
+            }
+            self.take_pools(network, avoid)?;
+        }
+        if capability.gateway == Gateway::Own {
+            choose_gateways(network)?;
+        }
+        let others: Vec<_> = self.networks.values().map(|e| &e.network).collect();
+        let same =
+            |n: &&Network| n.driver == network.driver && !n.config_only && n.id != network.id;
+        let others: Vec<_> = others.into_iter().filter(same).collect();
+        self.drivers
+            .get(&network.driver)?
+            .validate(network, &others)
+    }
+}
+
+/// The first free address of each pool that has none.
+fn choose_gateways(network: &mut Network) -> Result<()> {
+    let spaces = Entry::new(network.clone()).addresses;
+    for (pool, mut space) in network.pools.iter_mut().zip(spaces) {
+        if pool.gateway.is_none() {
+            pool.gateway = Some(space.take().map_err(Error::system)?);
+        }
+    }
+    Ok(())
+}
+
+fn new_network(id: String, name: &str, options: CreateOptions) -> Network {
+    let mut ipam = options.ipam.unwrap_or_default();
+    if ipam.driver.is_empty() {
+        ipam = IPAM {
+            driver: "default".into(),
+            ..ipam
+        };
+    }
+    Network {
+        id,
+        name: name.to_string(),
+        driver: match options.config_only {
+            true => "null".into(),
+            false => options.driver,
+        },
+        created: Time::now().0,
+        scope: Scope::Local,
+        internal: options.internal,
+        attachable: options.attachable,
+        ingress: options.ingress,
+        config_only: options.config_only,
+        config_from: String::new(),
+        enable_ipv4: options.enable_ipv4.unwrap_or(true),
+        enable_ipv6: options.enable_ipv6.unwrap_or(false),
+        options: options.options.unwrap_or_default(),
+        labels: options.labels.unwrap_or_default(),
+        ipam,
+        pools: Vec::new(),
+        vxlan_port: 0,
+    }
+}
+
+/// 64 hex characters. Never all digits in the first twelve: a short id must not read as a number.
+pub(crate) fn random_id() -> Result<String> {
+    loop {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)
+            .map_err(|e| Error::system(format!("no random numbers: {e}")))?;
+        let id = hex::encode(bytes);
+        if !id.bytes().take(12).all(|b| b.is_ascii_digit()) {
+            return Ok(id);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The kernel as the controller sees it: a seam, so that everything above runs without root as well.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use engine_types::{Error, Result};
+use netstate::{NetState, Ns, Owned};
+
+#[async_trait]
+pub(crate) trait Kernel: Send + Sync + 'static {
+    /// All or nothing.
+    async fn set_many(&self, owners: Vec<Owned>) -> Result<(), netstate::Error>;
+    /// Removes what carries our mark and no owner wants.
+    async fn collect(&self) -> Result<usize, netstate::Error>;
+    fn netns_path(&self, ns: &Ns) -> PathBuf;
+    /// Runs `job` on a thread inside `ns`.
+    async fn enter(&self, ns: &Ns, job: Box<dyn FnOnce() + Send>) -> Result<(), netstate::Error>;
+}
+
+#[async_trait]
+impl Kernel for NetState {
+    async fn set_many(&self, owners: Vec<Owned>) -> Result<(), netstate::Error> {
+        NetState::set_many(self, owners).await
+    }
+    async fn collect(&self) -> Result<usize, netstate::Error> {
+        NetState::collect(self).await
+    }
+    fn netns_path(&self, ns: &Ns) -> PathBuf {
+        NetState::netns_path(self, ns)
+    }
+    async fn enter(&self, ns: &Ns, job: Box<dyn FnOnce() + Send>) -> Result<(), netstate::Error> {
+        self.run_in(ns, job).await
+    }
+}
+
+/// What `f` returns when run inside `ns`.
+pub(crate) async fn run_in<T: Send + 'static>(
+    kernel: &dyn Kernel,
+    ns: &Ns,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let job = Box::new(move || drop(send.send(f())));
+    kernel.enter(ns, job).await.map_err(Error::system)?;
+    let lost = |_| Error::system("a job inside a network namespace ended without a result");
+    receive.await.map_err(lost)
+}

@@ -1,0 +1,172 @@
+//! What this host knows of a network, and of a container's part in networks. The store holds exactly this.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use engine_types::network::{EndpointSettings, IPAM};
+use ipnet::IpNet;
+use netstate::{Mac, Ns};
+use serde::{Deserialize, Serialize};
+
+use crate::{Mode, Sandbox, SandboxSpec, ServiceBinding};
+
+/// How far a network reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    #[default]
+    Local,
+    Swarm,
+}
+
+impl Scope {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Swarm => "swarm",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    pub id: String,
+    pub name: String,
+    pub driver: String,
+    /// RFC 3339
+    pub created: String,
+    pub scope: Scope,
+    pub internal: bool,
+    pub attachable: bool,
+    pub ingress: bool,
+    /// Only settings for others to copy: no pools, no endpoints.
+    pub config_only: bool,
+    pub config_from: String,
+    pub enable_ipv4: bool,
+    pub enable_ipv6: bool,
+    pub options: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    /// As the user wrote it; what came of it is in `pools`.
+    pub ipam: IPAM,
+    pub pools: Vec<Pool>,
+    /// UDP port of the swarm's data path.
+    pub vxlan_port: u16,
+}
+
+/// A subnet of a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    pub subnet: IpNet,
+    pub range: Option<IpNet>,
+    pub gateway: Option<IpAddr>,
+    #[serde(default)]
+    pub aux: BTreeMap<String, IpAddr>,
+    #[serde(default)]
+    pub vni: Option<u32>,
+    /// The user chose the subnet, so he may choose addresses too.
+    #[serde(default)]
+    pub chosen: bool,
+}
+
+impl Network {
+    /// The pool that `address` is from, and its place among the pools.
+    pub fn pool_of(&self, address: &IpAddr) -> Option<(usize, &Pool)> {
+        let mut pools = self.pools.iter().enumerate();
+        pools.find(|(_, pool)| pool.subnet.contains(address))
+    }
+    pub fn option(&self, key: &str) -> Option<&str> {
+        self.options.get(key).map(String::as_str)
+    }
+    /// `bridge`, `host` and `none` always exist.
+    pub fn is_predefined(&self) -> bool {
+        is_predefined(&self.name)
+    }
+}
+
+pub(crate) fn is_predefined(name: &str) -> bool {
+    matches!(name, "bridge" | "host" | "none" | "default")
+}
+
+/// A sandbox's connection to a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// 64 hex characters.
+    pub id: String,
+    pub network: String,
+    pub ifname: String,
+    #[serde(with = "crate::overlay::mac_text")]
+    pub mac: Mac,
+    /// With the subnet's prefix length.
+    pub ipv4: Option<IpNet>,
+    pub ipv6: Option<IpNet>,
+    /// As it was asked for.
+    pub settings: EndpointSettings,
+    pub service: Option<ServiceBinding>,
+    /// Container name, aliases, short id, host name; the first is the one that PTR answers give.
+    pub names: Vec<String>,
+    /// Ours, on `docker_gwbridge`: there because no other network gives a default route.
+    pub is_gateway: bool,
+    /// The managers allocated the address for this container: they want to know when it goes.
+    pub attached: bool,
+}
+
+impl Endpoint {
+    /// The host's end of the veth pair.
+    pub fn veth(&self) -> String {
+        format!("veth{:.7}", self.id)
+    }
+    pub fn addresses(&self) -> impl Iterator<Item = IpNet> {
+        self.ipv4.into_iter().chain(self.ipv6)
+    }
+    pub fn has(&self, ip: &IpAddr) -> bool {
+        self.addresses().any(|a| a.addr() == *ip)
+    }
+}
+
+/// A published port, its host side resolved.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Mapping {
+    /// tcp, udp, sctp
+    pub protocol: String,
+    pub target: u16,
+    pub host_ip: IpAddr,
+    pub host_port: u16,
+}
+
+/// A sandbox and all that is connected to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// 64 hex characters.
+    pub id: String,
+    pub spec: SandboxSpec,
+    /// Its names are in the answers.
+    pub active: bool,
+    pub endpoints: Vec<Endpoint>,
+    pub mappings: Vec<Mapping>,
+}
+
+impl Record {
+    pub fn new(id: String, spec: SandboxSpec) -> Self {
+        Self {
+            id,
+            spec,
+            active: false,
+            endpoints: Vec::new(),
+            mappings: Vec::new(),
+        }
+    }
+    /// The namespace, when it is this sandbox's own.
+    pub fn ns(&self) -> Option<Ns> {
+        (self.spec.mode == Mode::Private).then(|| Ns::Named(format!("{:.12}", self.id)))
+    }
+    pub fn endpoint_on(&self, network: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|e| e.network == network)
+    }
+    pub(crate) fn sandbox(&self, path: impl Fn(&Ns) -> std::path::PathBuf) -> Sandbox {
+        Sandbox {
+            id: self.id.clone(),
+            netns: self.ns().map(|ns| path(&ns)),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Names: from containers and remote records to zones, and what others are told.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use dns::Zone;
+
+use crate::model::{Endpoint, Record};
+use crate::overlay::OverlayView;
+use crate::state::State;
+use crate::{LocalEndpoint, NameRecord, SandboxSpec};
+
+/// Container name, aliases, short id, host name, each once (daemon/container_operations.go).
+pub(crate) fn dns_names(spec: &SandboxSpec, aliases: Option<&[String]>) -> Vec<String> {
+    let name = spec.container_name.trim_start_matches('/');
+    let short: String = spec.container_id.chars().take(12).collect();
+    let mut names: Vec<String> = Vec::new();
+    let aliases = aliases.unwrap_or_default().iter().map(String::as_str);
+    let all = std::iter::once(name).chain(aliases);
+    for name in all.chain([short.as_str(), spec.hostname.as_str()]) {
+        if !name.is_empty() && !names.iter().any(|n| n == name) {
+            names.push(name.to_string());
+        }
+    }
+    names
+}
+
+/// What an endpoint is called, while its container may be found.
+pub(crate) fn record_of(record: &Record, endpoint: &Endpoint) -> Option<NameRecord> {
+    if !record.active || endpoint.is_gateway {
+        return None;
+    }
+    let (name, others) = endpoint.names.split_first()?;
+    Some(NameRecord {
+        name: name.clone(),
+        task_aliases: others.to_vec(),
+        address: endpoint.ipv4.map(|a| a.addr()),
+        service: endpoint.service.clone().unwrap_or_default(),
+    })
+}
+
+fn add(zone: &mut Zone, record: &NameRecord, addresses: impl Iterator<Item = IpAddr>) {
+    let service = &record.service;
+    let mut names: Vec<String> = std::iter::once(&record.name)
+        .chain(&record.task_aliases)
+        .map(|n| n.to_lowercase())
+        .collect();
+    if !service.name.is_empty() {
+        names.push(service.name.to_lowercase());
+        names.push(format!("tasks.{}", service.name.to_lowercase()));
+        names.extend(service.aliases.iter().map(|a| a.to_lowercase()));
+    }
+    for address in addresses {
+        for name in names.iter().filter(|n| !n.is_empty()) {
+            zone.names.entry(name.clone()).or_default().insert(address);
+        }
+        let primary = zone.reverse.entry(address);
+        primary.or_insert_with(|| record.name.clone());
+    }
+}
+
+impl State {
+    fn zone(&self, network: &str) -> Zone {
+        let mut zone = Zone::default();
+        if let Ok(known) = self.network(network) {
+            zone.network = known.name.clone();
+        }
+        for (record, endpoint) in self.endpoints_on(network) {
+            if let Some(names) = record_of(record, endpoint) {
+                add(&mut zone, &names, endpoint.addresses().map(|a| a.addr()));
+            }
+        }
+        let here = |id: &str| self.endpoints_on(network).any(|(_, e)| e.id == id);
+        let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
+        for (_, record) in remote.filter(|(id, _)| !here(id)) {
+            add(&mut zone, record, record.address.into_iter());
+        }
+        zone
+    }
+
+    /// Answers change from here on; unchanged zones stay the same object.
+    pub fn refresh_zone(&self, network: &str) {
+        if let Some(entry) = self.networks.get(network) {
+            let zone = self.zone(network);
+            if **entry.zone.load() != zone {
+                entry.zone.store(Arc::new(zone));
+            }
+        }
+    }
+
+    pub fn overlay_view(&self) -> OverlayView {
+        let mut view = OverlayView::default();
+        for record in self.records.values() {
+            for endpoint in &record.endpoints {
+                let lazy = self
+                    .network(&endpoint.network)
+                    .ok()
+                    .and_then(|n| self.capability(n));
+                let (Some(address), true) = (endpoint.ipv4, lazy.is_some_and(|c| c.lazy)) else {
+                    continue;
+                };
+                let endpoints = view.networks.entry(endpoint.network.clone()).or_default();
+                endpoints.insert(
+                    endpoint.id.clone(),
+                    LocalEndpoint {
+                        address,
+                        mac: endpoint.mac,
+                        record: record_of(record, endpoint),
+                    },
+                );
+            }
+        }
+        view
+    }
+}

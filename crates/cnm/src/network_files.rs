@@ -1,0 +1,198 @@
+//! A container's `hosts` and `resolv.conf`. They are bind-mounted: always the same inode, written in place.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use engine_types::{Error, Result};
+use sha2::{Digest, Sha256};
+
+use crate::Mode;
+use crate::model::Record;
+use crate::resolv_conf::{Kind, Overrides, Rendered, ResolvConf};
+use crate::state::{GATEWAY_BRIDGE, State};
+
+const FIXED: &str = "127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+";
+
+impl State {
+    /// Docker's `hosts`: fixed lines, `--add-host`, legacy links, then the container's name at each of its addresses.
+    pub fn hosts(&self, record: &Record) -> String {
+        let mut text = FIXED.to_string();
+        for entry in &record.spec.extra_hosts {
+            let Some((name, ip)) = entry.split_once([':', '=']) else {
+                continue;
+            };
+            match ip {
+                "host-gateway" => {
+                    for gateway in self.host_gateway() {
+                        let _ = writeln!(text, "{gateway}\t{name}");
+                    }
+                }
+                _ => {
+                    let _ = writeln!(text, "{}\t{name}", ip.trim_matches(['[', ']']));
+                }
+            }
+        }
+        for (ip, names) in self.legacy_links(record) {
+            let _ = writeln!(text, "{ip}\t{names}");
+        }
+        let spec = &record.spec;
+        let full = match spec.domainname.as_str() {
+            "" => spec.hostname.clone(),
+            domain => format!("{}.{domain}", spec.hostname),
+        };
+        let names = match full.split_once('.') {
+            Some((short, _)) => format!("{full} {short}"),
+            None => full,
+        };
+        let shown = |network: &str| {
+            let network = self.network(network);
+            network.is_ok_and(|n| !n.ingress && n.name != GATEWAY_BRIDGE)
+        };
+        for endpoint in record.endpoints.iter().filter(|e| shown(&e.network)) {
+            for address in endpoint.addresses() {
+                let _ = writeln!(text, "{}\t{names}", address.addr());
+            }
+        }
+        text
+    }
+
+    /// What `host-gateway` stands for: the host's address on the default bridge.
+    fn host_gateway(&self) -> Vec<IpAddr> {
+        let bridge = self.resolve("bridge").map(|n| n.pools.iter());
+        bridge
+            .into_iter()
+            .flatten()
+            .filter_map(|p| p.gateway)
+            .collect()
+    }
+
+    /// Links between containers on the default bridge, which has no resolver.
+    fn legacy_links(&self, record: &Record) -> Vec<(IpAddr, String)> {
+        let mut found = Vec::new();
+        for endpoint in record.endpoints.iter() {
+            if !self
+                .network(&endpoint.network)
+                .is_ok_and(|n| n.is_predefined())
+            {
+                continue;
+            }
+            for (target, alias) in links(endpoint.settings.links.as_deref()) {
+                let other = self
+                    .endpoints_on(&endpoint.network)
+                    .find(|(r, _)| r.is_called(target));
+                if let Some((other, at)) = other {
+                    let hostname = &other.spec.hostname;
+                    let names = match alias == hostname {
+                        true => alias.to_string(),
+                        false => format!("{alias} {hostname}"),
+                    };
+                    found.extend(at.addresses().map(|a| (a.addr(), names.clone())));
+                }
+            }
+        }
+        found
+    }
+
+    pub fn resolv_conf(&self, record: &Record, daemon: &Overrides) -> Result<Rendered> {
+        let spec = &record.spec;
+        let own = Overrides {
+            nameservers: parse_servers(&spec.dns)?,
+            search: spec.dns_search.clone(),
+            options: spec.dns_options.clone(),
+        };
+        fn or<T: Clone>(own: Vec<T>, daemon: &[T]) -> Vec<T> {
+            if own.is_empty() { daemon.to_vec() } else { own }
+        }
+        let overrides = Overrides {
+            nameservers: or(own.nameservers, &daemon.nameservers),
+            search: or(own.search, &daemon.search),
+            options: or(own.options, &daemon.options),
+        };
+        let kind = match spec.mode {
+            Mode::Host => Kind::Host,
+            _ if self.needs_resolver(record) => Kind::Internal,
+            _ => Kind::Legacy,
+        };
+        let ipv6 = record.endpoints.iter().any(|e| e.ipv6.is_some());
+        let (host, source) = ResolvConf::of_host();
+        Ok(host.render(source, kind, &overrides, ipv6))
+    }
+}
+
+impl Record {
+    /// By name, full id or short id.
+    fn is_called(&self, name: &str) -> bool {
+        let spec = &self.spec;
+        spec.container_name.trim_start_matches('/') == name
+            || spec.container_id == name
+            || (name.len() == 12 && spec.container_id.starts_with(name))
+    }
+}
+
+/// `container:alias`, or `container` alone.
+pub(crate) fn links(links: Option<&[String]>) -> impl Iterator<Item = (&str, &str)> {
+    let links = links.unwrap_or_default().iter();
+    links.map(|link| {
+        let (target, alias) = link.split_once(':').unwrap_or((link, link));
+        (target.trim_start_matches('/'), alias)
+    })
+}
+
+pub(crate) fn parse_servers(texts: &[String]) -> Result<Vec<IpAddr>> {
+    let bad = |text: &String| Error::invalid(format!("bad nameserver address {text}"));
+    texts
+        .iter()
+        .map(|text| text.parse().map_err(|_| bad(text)))
+        .collect()
+}
+
+/// Writes both files, leaving alone a `resolv.conf` that the user has edited.
+pub(crate) fn write(dir: &Path, mode: &Mode, hosts: &str, resolv_conf: &str) -> Result<()> {
+    let failed = |what: &str| {
+        let path = dir.join(what);
+        move |error: io::Error| Error::system(format!("cannot write {}: {error}", path.display()))
+    };
+    std::fs::create_dir_all(dir).map_err(failed(""))?;
+    match mode {
+        Mode::Private => put(&dir.join("hosts"), hosts).map_err(failed("hosts"))?,
+        // Docker copies the host's own file.
+        Mode::Host => {
+            let own = std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| FIXED.into());
+            put(&dir.join("hosts"), &own).map_err(failed("hosts"))?;
+        }
+        Mode::Container(_) => return Ok(()),
+    }
+    let path = dir.join("resolv.conf");
+    let hash_path = dir.join("resolv.conf.hash");
+    if is_edited(&path, &hash_path) {
+        return Ok(());
+    }
+    put(&path, resolv_conf).map_err(failed("resolv.conf"))?;
+    put(&hash_path, &digest(resolv_conf.as_bytes())).map_err(failed("resolv.conf.hash"))
+}
+
+fn is_edited(path: &Path, hash_path: &Path) -> bool {
+    match (std::fs::read(path), std::fs::read_to_string(hash_path)) {
+        (Ok(content), Ok(hash)) => digest(&content) != hash,
+        _ => false,
+    }
+}
+
+fn digest(content: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(content)))
+}
+
+fn put(path: &Path, content: &str) -> io::Result<()> {
+    match std::fs::read(path) {
+        Ok(present) if present == content.as_bytes() => Ok(()),
+        _ => std::fs::write(path, content),
+    }
+}

@@ -1,0 +1,302 @@
+//! All that this host knows, and the rows that follow from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use dns::Zone;
+use engine_types::{Error, Result};
+use ipam::{Addresses, Pools};
+use ipnet::IpNet;
+use netstate::{Ns, Owned, Route, Row};
+
+use crate::driver::{Capability, Driver, Gateway, Host, Registry};
+use crate::model::{Endpoint, Network, Record};
+use crate::ports::PortTable;
+use crate::resolver::Running;
+use crate::{NameRecord, Peer};
+
+/// Rows by owner.
+pub(crate) type Rows = BTreeMap<String, Vec<Row>>;
+
+pub(crate) const GATEWAY_BRIDGE: &str = "docker_gwbridge";
+
+pub(crate) struct State {
+    pub drivers: Registry,
+    pub host: Host,
+    pub networks: BTreeMap<String, Entry>,
+    /// By container.
+    pub records: BTreeMap<String, Record>,
+    /// By network, known or not yet.
+    pub remote: BTreeMap<String, Remote>,
+    pub pools: Pools,
+    pub ports: PortTable,
+    /// By container.
+    pub resolvers: BTreeMap<String, Running>,
+}
+
+/// A network with what is derived from it.
+pub(crate) struct Entry {
+    pub network: Network,
+    /// As many as the network has pools.
+    pub addresses: Vec<Addresses>,
+    pub zone: Arc<ArcSwap<Zone>>,
+    /// Held while endpoints or peers of a lazy network change, so that nobody declares a peer of a network that goes.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Entry {
+    pub fn new(network: Network) -> Self {
+        let mut addresses: Vec<_> = network
+            .pools
+            .iter()
+            .map(|pool| Addresses::new(pool.subnet, pool.range))
+            .collect();
+        for (pool, space) in network.pools.iter().zip(&mut addresses) {
+            for taken in pool.gateway.iter().chain(pool.aux.values()) {
+                if let Err(error) = space.claim(*taken) {
+                    tracing::debug!(network = %network.id, address = %taken, %error, "address is not to be reserved");
+                }
+            }
+        }
+        Self {
+            network,
+            addresses,
+            zone: Arc::default(),
+            turn: Arc::default(),
+        }
+    }
+}
+
+/// What other hosts have on a network.
+#[derive(Default)]
+pub(crate) struct Remote {
+    /// By endpoint.
+    pub peers: BTreeMap<String, Peer>,
+    /// Who said that it has this address, the latest last: it is the one that is believed.
+    pub claims: BTreeMap<IpAddr, Vec<String>>,
+    /// By endpoint.
+    pub names: BTreeMap<String, NameRecord>,
+}
+
+impl Remote {
+    /// Returns the addresses whose holder may have changed.
+    pub fn set_peer(&mut self, endpoint: &str, peer: Option<Peer>) -> BTreeSet<IpAddr> {
+        let mut changed = BTreeSet::new();
+        if let Some(former) = self.peers.remove(endpoint) {
+            let ip = former.address.addr();
+            if let Some(claims) = self.claims.get_mut(&ip) {
+                claims.retain(|claim| claim != endpoint);
+                if claims.is_empty() {
+                    self.claims.remove(&ip);
+                }
+            }
+            changed.insert(ip);
+        }
+        if let Some(peer) = peer {
+            let ip = peer.address.addr();
+            self.claims.entry(ip).or_default().push(endpoint.into());
+            self.peers.insert(endpoint.into(), peer);
+            changed.insert(ip);
+        }
+        changed
+    }
+}
+
+impl State {
+    pub fn network(&self, id: &str) -> Result<&Network> {
+        match self.networks.get(id) {
+            Some(entry) => Ok(&entry.network),
+            None => Err(Error::not_found(format!("network {id} not found"))),
+        }
+    }
+    pub fn driver(&self, network: &Network) -> Result<&dyn Driver> {
+        self.drivers.get(&network.driver)
+    }
+    pub fn capability(&self, network: &Network) -> Option<Capability> {
+        self.driver(network).ok().map(|d| d.capability())
+    }
+    pub fn record(&self, container: &str) -> Result<&Record> {
+        let missing = || Error::not_found(format!("sandbox for container {container} not found"));
+        self.records.get(container).ok_or_else(missing)
+    }
+    /// Local endpoints on a network with their sandboxes.
+    pub fn endpoints_on(&self, network: &str) -> impl Iterator<Item = (&Record, &Endpoint)> {
+        let of = move |r: &&Record| r.endpoint_on(network).is_some();
+        let records = self.records.values().filter(of);
+        records.filter_map(move |r| Some((r, r.endpoint_on(network)?)))
+    }
+
+    /// Full id, full name, unique id prefix, in this order.
+    pub fn resolve(&self, term: &str) -> Result<&Network> {
+        let networks = || self.networks.values().map(|e| &e.network);
+        if let Some(entry) = self.networks.get(term) {
+            return Ok(&entry.network);
+        }
+        let ambiguous = |n: usize, how: &str| {
+            Error::invalid(format!(
+                "network {term} is ambiguous ({n} matches found {how})"
+            ))
+        };
+        let named: Vec<_> = networks().filter(|n| n.name == term).collect();
+        match named[..] {
+            [network] => return Ok(network),
+            [] => {}
+            _ => return Err(ambiguous(named.len(), "on name")),
+        }
+        let prefixed: Vec<_> = networks().filter(|n| n.id.starts_with(term)).collect();
+        match prefixed[..] {
+            [network] if !term.is_empty() => Ok(network),
+            [] | [_] => Err(Error::not_found(format!("network {term} not found"))),
+            _ => Err(ambiguous(prefixed.len(), "based on ID prefix")),
+        }
+    }
+
+    /// The endpoint that gives the default route: the highest priority, ties by network name, ours last.
+    pub fn gateway_of<'a>(&'a self, record: &'a Record) -> Option<(&'a Endpoint, &'a Network)> {
+        let candidates = record.endpoints.iter().filter_map(|endpoint| {
+            let network = self.network(&endpoint.network).ok()?;
+            self.routes_outside(network).then_some((endpoint, network))
+        });
+        candidates.min_by_key(|(endpoint, network)| {
+            let priority = std::cmp::Reverse(endpoint.settings.gw_priority);
+            (endpoint.is_gateway, priority, &network.name)
+        })
+    }
+
+    pub fn routes_outside(&self, network: &Network) -> bool {
+        let own = |c: Capability| c.gateway == Gateway::Own;
+        !network.internal && self.capability(network).is_some_and(own)
+    }
+
+    /// True when only an endpoint on `docker_gwbridge` can take the sandbox's packets outside.
+    pub fn needs_gateway(&self, record: &Record) -> bool {
+        let networks = || {
+            let others = record.endpoints.iter().filter(|e| !e.is_gateway);
+            others.filter_map(|e| self.network(&e.network).ok())
+        };
+        let shared = |n: &Network| {
+            let is = |c: Capability| c.gateway == Gateway::Shared;
+            !n.internal && self.capability(n).is_some_and(is)
+        };
+        networks().any(shared) && !networks().any(|n| self.routes_outside(n))
+    }
+
+    pub fn network_rows(&self, network: &Network) -> Owned {
+        let owner = format!("network/{}", network.id);
+        let rows = match self.driver(network) {
+            Ok(driver) if !driver.capability().lazy && !network.config_only => {
+                driver.network_rows(network, &self.host)
+            }
+            _ => Vec::new(),
+        };
+        (owner, rows)
+    }
+
+    /// Everything that a sandbox wants: itself, and each endpoint.
+    pub fn sandbox_rows(&self, record: &Record) -> Rows {
+        let mut owners = Rows::new();
+        let Some(ns) = record.ns() else {
+            return owners;
+        };
+        let gateway = self.gateway_of(record).map(|(endpoint, _)| &endpoint.id);
+        let mut own = vec![
+            Row::Netns(ns.clone()),
+            // Neighbours and bridges hear at once when an address has moved here.
+            sysctl(&ns, "net/ipv4/conf/default/arp_notify", "1"),
+        ];
+        let wanted = record.spec.sysctls.iter();
+        own.extend(wanted.map(|(key, value)| sysctl(&ns, key, value)));
+        if let Some(running) = self.resolvers.get(&record.spec.container_id) {
+            own.extend(running.rows(&ns));
+        }
+        owners.insert(format!("sandbox/{}", record.id), own);
+        for endpoint in &record.endpoints {
+            let is_gateway = gateway == Some(&endpoint.id);
+            let rows = self.endpoint_rows(record, endpoint, &ns, is_gateway);
+            owners.insert(format!("endpoint/{}", endpoint.id), rows);
+        }
+        owners
+    }
+
+    fn endpoint_rows(
+        &self,
+        record: &Record,
+        endpoint: &Endpoint,
+        ns: &Ns,
+        gateway: bool,
+    ) -> Vec<Row> {
+        let Ok(network) = self.network(&endpoint.network) else {
+            return Vec::new();
+        };
+        let Ok(driver) = self.driver(network) else {
+            return Vec::new();
+        };
+        let mut rows = match driver.capability().lazy {
+            true => driver.network_rows(network, &self.host),
+            false => Vec::new(),
+        };
+        rows.extend(driver.endpoint_rows(network, endpoint, ns));
+        if gateway {
+            rows.extend(endpoint.addresses().filter_map(|address| {
+                let (_, pool) = network.pool_of(&address.addr())?;
+                Some(Row::Route(Route {
+                    ns: ns.clone(),
+                    dst: default_route(pool.gateway?),
+                    via: pool.gateway,
+                    link: endpoint.ifname.clone(),
+                    table: None,
+                }))
+            }));
+            rows.extend(driver.publish_rows(network, endpoint, &record.mappings));
+        }
+        rows
+    }
+
+    /// The ways to remote addresses: none while no endpoint is here, none to what is here itself or behind our tunnel.
+    pub fn peer_rows(&self, network: &str, ips: &[IpAddr]) -> Vec<Owned> {
+        let local: BTreeSet<IpAddr> = self
+            .endpoints_on(network)
+            .flat_map(|(_, e)| e.addresses().map(|a| a.addr()).collect::<Vec<_>>())
+            .collect();
+        let rows = |ip: &IpAddr| match local.is_empty() || local.contains(ip) {
+            true => None,
+            false => self.peer(network, ip),
+        };
+        let owner = |ip: &IpAddr| format!("peer/{network}/{ip}");
+        ips.iter()
+            .map(|ip| (owner(ip), rows(ip).unwrap_or_default()))
+            .collect()
+    }
+
+    fn peer(&self, network: &str, ip: &IpAddr) -> Option<Vec<Row>> {
+        let known = self.network(network).ok()?;
+        let remote = self.remote.get(network)?;
+        let claims = remote.claims.get(ip)?.iter().rev();
+        let mut peers = claims.filter_map(|endpoint| remote.peers.get(endpoint));
+        let peer = peers.find(|peer| Some(peer.vtep) != self.host.vtep)?;
+        Some(self.driver(known).ok()?.peer_rows(known, peer))
+    }
+
+    /// Addresses that peers on a network have claimed.
+    pub fn claimed(&self, network: &str) -> Vec<IpAddr> {
+        let claims = self.remote.get(network).map(|r| &r.claims);
+        claims.into_iter().flat_map(|c| c.keys().copied()).collect()
+    }
+}
+
+fn sysctl(ns: &Ns, key: &str, value: &str) -> Row {
+    Row::Sysctl {
+        ns: ns.clone(),
+        key: key.to_string(),
+        value: value.to_string(),
+    }
+}
+
+fn default_route(gateway: IpAddr) -> IpNet {
+    match gateway {
+        IpAddr::V4(_) => IpNet::V4(ipnet::Ipv4Net::default()),
+        IpAddr::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
+    }
+}

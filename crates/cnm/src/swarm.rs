@@ -1,0 +1,303 @@
+//! The swarm's side: its networks, its peers, its names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use engine_types::network::{CreateOptions, IPAM, IPAMConfig};
+use engine_types::{Error, Result};
+use tokio::sync::watch;
+
+use crate::controller::Inner;
+use crate::create::random_id;
+use crate::model::{Network, Pool, Scope};
+use crate::state::{Entry, GATEWAY_BRIDGE};
+use crate::store::{NAMES, PEERS, VTEP};
+use crate::{Controller, NameRecord, OverlayView, Peer, SwarmNetwork, SwarmNetworks};
+
+const VXLAN_IDS: &str = "com.docker.network.driver.overlay.vxlanid_list";
+
+impl Controller {
+    pub fn set_swarm(&self, swarm: Option<Arc<dyn SwarmNetworks>>) {
+        *self.0.swarm.lock().unwrap_or_else(|e| e.into_inner()) = swarm;
+    }
+
+    /// The address that other nodes' tunnels send to. Tunnels that are up follow; a node in a swarm has
+    /// `docker_gwbridge`.
+    pub async fn set_vtep(&self, vtep: Option<IpAddr>) {
+        let inner = &self.0;
+        if vtep.is_some()
+            && let Err(error) = inner.ensure_gateway_bridge().await
+        {
+            tracing::error!(%error, "containers of overlay networks will have no way out");
+        }
+        if inner.state().host.vtep == vtep {
+            return;
+        }
+        let overlays: Vec<String> = {
+            let state = inner.state();
+            let lazy = |e: &&Entry| state.capability(&e.network).is_some_and(|c| c.lazy);
+            state
+                .networks
+                .values()
+                .filter(lazy)
+                .map(|e| e.network.id.clone())
+                .collect()
+        };
+        let _turns = inner.network_turns(&overlays).await;
+        let rows = {
+            let mut state = inner.state();
+            state.host.vtep = vtep;
+            let mut rows: Vec<_> = Vec::new();
+            for id in &overlays {
+                let records = state.endpoints_on(id).map(|(record, _)| record);
+                rows.extend(records.flat_map(|r| state.sandbox_rows(r)));
+                rows.extend(state.peer_rows(id, &state.claimed(id)));
+            }
+            let unique: BTreeMap<_, _> = rows.into_iter().collect();
+            unique.into_iter().collect::<Vec<_>>()
+        };
+        if let Err(error) = inner.store.set(VTEP, "", vtep.as_ref()) {
+            tracing::warn!(%error, "tunnel address is not stored");
+        }
+        if !rows.is_empty()
+            && let Err(error) = inner.kernel.set_many(rows).await
+        {
+            tracing::error!(%error, "tunnels do not follow the node's new address");
+        }
+    }
+
+    /// Makes the network known here (nothing in the kernel until an endpoint joins).
+    pub async fn swarm_network(&self, network: SwarmNetwork) -> Result<()> {
+        self.0.add_swarm_network(network).await
+    }
+
+    /// Forgets it when no endpoint is left; an error while one is.
+    pub async fn forget_swarm_network(&self, id: &str) -> Result<()> {
+        let inner = &self.0;
+        let network = inner.state().network(id).cloned();
+        let Ok(network) = network else {
+            return Ok(());
+        };
+        inner.drop_network(&network).await?;
+        let keys: Vec<String> = {
+            let mut state = inner.state();
+            let remote = state.remote.remove(id).unwrap_or_default();
+            let endpoints: BTreeSet<_> = remote
+                .peers
+                .into_keys()
+                .chain(remote.names.into_keys())
+                .collect();
+            endpoints.into_iter().map(|e| format!("{id}/{e}")).collect()
+        };
+        for key in keys {
+            inner.store.set::<Peer>(PEERS, &key, None)?;
+            inner.store.set::<NameRecord>(NAMES, &key, None)?;
+        }
+        Ok(())
+    }
+
+    pub fn overlay_view(&self) -> watch::Receiver<Arc<OverlayView>> {
+        self.0.view.subscribe()
+    }
+
+    pub async fn set_peer(&self, network: &str, endpoint: &str, peer: Option<Peer>) {
+        let inner = &self.0;
+        let _turn = inner.network_turns(&[network.to_string()]).await;
+        let changes = {
+            let mut state = inner.state();
+            let remote = state.remote.entry(network.to_string()).or_default();
+            if remote.peers.get(endpoint) == peer.as_ref() {
+                return;
+            }
+            let changed: Vec<_> = remote
+                .set_peer(endpoint, peer.clone())
+                .into_iter()
+                .collect();
+            match state.endpoints_on(network).next() {
+                Some(_) => state.peer_rows(network, &changed),
+                None => Vec::new(),
+            }
+        };
+        let key = format!("{network}/{endpoint}");
+        if let Err(error) = inner.store.set(PEERS, &key, peer.as_ref()) {
+            tracing::warn!(network, endpoint, %error, "peer is not stored: a restart forgets it until gossip tells again");
+        }
+        if !changes.is_empty()
+            && let Err(error) = inner.kernel.set_many(changes).await
+        {
+            tracing::error!(network, endpoint, %error, "way to a peer is not in the kernel");
+        }
+    }
+
+    /// Names of remote endpoints.
+    pub async fn set_record(&self, network: &str, endpoint: &str, record: Option<NameRecord>) {
+        let inner = &self.0;
+        {
+            let mut state = inner.state();
+            let names = &mut state.remote.entry(network.to_string()).or_default().names;
+            if names.get(endpoint) == record.as_ref() {
+                return;
+            }
+            match record.clone() {
+                Some(record) => names.insert(endpoint.to_string(), record),
+                None => names.remove(endpoint),
+            };
+        }
+        let key = format!("{network}/{endpoint}");
+        if let Err(error) = inner.store.set(NAMES, &key, record.as_ref()) {
+            tracing::warn!(network, endpoint, %error, "name is not stored: a restart forgets it until gossip tells again");
+        }
+        inner.refresh_later(network);
+    }
+
+    /// Peers and names of a network that are not of these endpoints go: after a restart the store still has what went
+    /// while the daemon was down. To be called once gossip has told all that it knows of the network.
+    pub async fn retain_remote(&self, network: &str, endpoints: &BTreeSet<String>) {
+        let stale: Vec<String> = {
+            let state = self.0.state();
+            let remote = state.remote.get(network);
+            let known = remote
+                .into_iter()
+                .flat_map(|r| r.peers.keys().chain(r.names.keys()));
+            known.filter(|e| !endpoints.contains(*e)).cloned().collect()
+        };
+        for endpoint in stale {
+            self.set_peer(network, &endpoint, None).await;
+            self.set_record(network, &endpoint, None).await;
+        }
+    }
+}
+
+impl Inner {
+    pub async fn add_swarm_network(&self, network: SwarmNetwork) -> Result<()> {
+        let network = from_swarm(network);
+        {
+            let mut state = self.state();
+            state.driver(&network)?.validate(&network, &[])?;
+            if let Some(entry) = state.networks.get(&network.id) {
+                if entry.network == network {
+                    return Ok(());
+                }
+                if state.endpoints_on(&network.id).next().is_some() {
+                    return Err(Error::forbidden(format!(
+                        "network {} cannot change while it has endpoints here",
+                        network.name
+                    )));
+                }
+            }
+            state
+                .networks
+                .insert(network.id.clone(), Entry::new(network.clone()));
+            state.refresh_zone(&network.id);
+        }
+        self.store_network(&network.id, Some(&network)).await
+    }
+
+    /// `docker_gwbridge`, unless somebody made it before us.
+    pub async fn ensure_gateway_bridge(&self) -> Result<()> {
+        let _turn = self.gateway_turn.lock().await;
+        let exists = |e: &Entry| e.network.name == GATEWAY_BRIDGE;
+        if self.state().networks.values().any(exists) {
+            return Ok(());
+        }
+        let option = |(key, value): (&str, &str)| {
+            (
+                format!("com.docker.network.bridge.{key}"),
+                value.to_string(),
+            )
+        };
+        let options = [
+            ("name", GATEWAY_BRIDGE),
+            ("enable_icc", "false"),
+            ("enable_ip_masquerade", "true"),
+        ];
+        let options = CreateOptions {
+            driver: "bridge".into(),
+            options: Some(options.into_iter().map(option).collect()),
+            ..CreateOptions::default()
+        };
+        let network = self
+            .make_network(random_id()?, GATEWAY_BRIDGE, options)
+            .await?;
+        self.emit("create", &network, None);
+        Ok(())
+    }
+
+    /// Many names come at once: zones are built again as often as time allows, not as often as names come.
+    fn refresh_later(&self, network: &str) {
+        self.stale_zones
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .insert(network.to_string());
+        self.refresh.notify_one();
+    }
+}
+
+/// Rebuilds zones until the controller is dropped.
+pub(crate) async fn refresh_zones(inner: std::sync::Weak<Inner>, wake: Arc<tokio::sync::Notify>) {
+    loop {
+        wake.notified().await;
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        let stale: Vec<String> = {
+            let mut stale = inner.stale_zones.lock().unwrap_or_else(|e| e.into_inner());
+            std::mem::take(&mut *stale).into_iter().collect()
+        };
+        {
+            let state = inner.state();
+            stale.iter().for_each(|network| state.refresh_zone(network));
+        }
+        inner.refresh_views("", &stale);
+    }
+}
+
+fn from_swarm(network: SwarmNetwork) -> Network {
+    let vnis: Vec<String> = network.subnets.iter().map(|s| s.vni.to_string()).collect();
+    let mut options = network.options;
+    options
+        .entry(VXLAN_IDS.into())
+        .or_insert_with(|| vnis.join(","));
+    let config = |pool: &Pool| IPAMConfig {
+        subnet: pool.subnet.to_string(),
+        gateway: pool.gateway.map(|g| g.to_string()).unwrap_or_default(),
+        ..IPAMConfig::default()
+    };
+    let pools: Vec<Pool> = network
+        .subnets
+        .into_iter()
+        .map(|subnet| Pool {
+            subnet: subnet.subnet.trunc(),
+            range: None,
+            gateway: subnet.gateway,
+            aux: BTreeMap::new(),
+            // Docker allocates from 4096; 0 is what an absent number reads as.
+            vni: Some(subnet.vni).filter(|vni| *vni > 0),
+            chosen: true,
+        })
+        .collect();
+    Network {
+        id: network.id,
+        name: network.name,
+        driver: network.driver,
+        created: network.created,
+        scope: Scope::Swarm,
+        internal: network.internal,
+        attachable: network.attachable,
+        ingress: network.ingress,
+        config_only: false,
+        config_from: String::new(),
+        enable_ipv4: true,
+        enable_ipv6: network.enable_ipv6,
+        options,
+        labels: network.labels,
+        ipam: IPAM {
+            driver: "default".into(),
+            options: None,
+            config: Some(pools.iter().map(config).collect()),
+        },
+        pools,
+        vxlan_port: network.vxlan_port,
+    }
+}

@@ -1,0 +1,183 @@
+//! `bridge`: a Linux bridge in the host's namespace, a veth pair per endpoint, NAT towards the outside.
+
+mod firewall;
+mod settings;
+
+use cnm::Peer;
+use cnm::driver::{Capability, Driver, Gateway, Host};
+use cnm::model::{Endpoint, Mapping, Network, Pool, Scope};
+use engine_types::{Error, Result};
+use ipnet::IpNet;
+use netstate::{BridgePort, Link, LinkKind, Mac, Ns, Row, VethPeer};
+use settings::Settings;
+use std::net::IpAddr;
+
+pub struct Bridge;
+
+impl Driver for Bridge {
+    fn name(&self) -> &'static str {
+        "bridge"
+    }
+    fn capability(&self) -> Capability {
+        Capability {
+            scope: Scope::Local,
+            addresses: true,
+            gateway: Gateway::Own,
+            lazy: false,
+        }
+    }
+
+    fn validate(&self, network: &Network, others: &[&Network]) -> Result<()> {
+        let name = Settings::read(network)?.bridge;
+        for v6 in [false, true] {
+            if pools(network, v6).count() > 1 {
+                return Err(Error::forbidden(
+                    "bridge driver doesn't support multiple subnets",
+                ));
+            }
+        }
+        for other in others {
+            if Settings::of(other).bridge == name {
+                return Err(Error::forbidden(format!(
+                    "cannot create network {} ({name}): conflicts with network {} ({name}): networks have same bridge name",
+                    network.id, other.id
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn network_rows(&self, network: &Network, host: &Host) -> Vec<Row> {
+        let settings = Settings::of(network);
+        let name = &settings.bridge;
+        let mut rows = vec![Row::Link(Link {
+            ns: Ns::Host,
+            name: name.clone(),
+            kind: LinkKind::Bridge,
+            mac: Some(bridge_mac(&network.id)),
+            mtu: settings.mtu,
+            master: None,
+            port: BridgePort::default(),
+        })];
+        for pool in &network.pools {
+            if let Some(gateway) = pool.gateway
+                && let Ok(address) = IpNet::new(gateway, pool.subnet.prefix_len())
+            {
+                rows.push(Row::Address {
+                    ns: Ns::Host,
+                    link: name.clone(),
+                    address,
+                });
+            }
+        }
+        rows.push(sysctl(format!("net/ipv6/conf/{name}/accept_ra"), "0"));
+        if !network.internal {
+            if pools(network, false).next().is_some() {
+                rows.push(sysctl("net/ipv4/ip_forward".into(), "1"));
+                // What is published is also published on 127.0.0.1; the firewall keeps the bridge away from the rest.
+                if host.firewall {
+                    rows.push(sysctl(format!("net/ipv4/conf/{name}/route_localnet"), "1"));
+                }
+            }
+            if pools(network, true).next().is_some() {
+                rows.push(sysctl("net/ipv6/conf/all/forwarding".into(), "1"));
+            }
+        }
+        if host.firewall {
+            for v6 in [false, true] {
+                if pools(network, v6).next().is_some() {
+                    rows.extend(firewall::network_rows(network, &settings, v6));
+                }
+            }
+        }
+        rows
+    }
+
+    fn endpoint_rows(&self, network: &Network, endpoint: &Endpoint, sandbox: &Ns) -> Vec<Row> {
+        let settings = Settings::of(network);
+        // Isolated ports reach the bridge itself but no other isolated port: no traffic between containers.
+        let port = BridgePort {
+            isolated: !settings.icc,
+            ..BridgePort::default()
+        };
+        let mut rows = veth(
+            endpoint,
+            sandbox,
+            &Ns::Host,
+            &settings.bridge,
+            settings.mtu,
+            port,
+        );
+        if !network.internal {
+            let v4_and_v6 = endpoint.addresses().map(|a| firewall::guard(a.addr()));
+            rows.extend(v4_and_v6);
+        }
+        rows
+    }
+
+    fn publish_rows(&self, _network: &Network, to: &Endpoint, ports: &[Mapping]) -> Vec<Row> {
+        firewall::publish_rows(to, ports)
+    }
+
+    fn peer_rows(&self, _network: &Network, _peer: &Peer) -> Vec<Row> {
+        Vec::new()
+    }
+
+    fn host_binding(&self, network: &Network) -> Option<IpAddr> {
+        Settings::of(network).host_binding
+    }
+}
+
+fn pools(network: &Network, v6: bool) -> impl Iterator<Item = &Pool> {
+    let of_family = move |p: &&Pool| p.subnet.addr().is_ipv6() == v6;
+    network.pools.iter().filter(of_family)
+}
+
+/// A veth pair with its addresses: one end in `sandbox`, the other a port of `bridge`.
+pub(crate) fn veth(
+    endpoint: &Endpoint,
+    sandbox: &Ns,
+    bridge_ns: &Ns,
+    bridge: &str,
+    mtu: Option<u32>,
+    port: BridgePort,
+) -> Vec<Row> {
+    let peer = VethPeer {
+        ns: sandbox.clone(),
+        name: endpoint.ifname.clone(),
+        mac: Some(endpoint.mac),
+    };
+    let link = Row::Link(Link {
+        ns: bridge_ns.clone(),
+        name: endpoint.veth(),
+        kind: LinkKind::Veth { peer },
+        mac: None,
+        mtu,
+        master: Some(bridge.to_string()),
+        port,
+    });
+    let addresses = endpoint.addresses().map(|address| Row::Address {
+        ns: sandbox.clone(),
+        link: endpoint.ifname.clone(),
+        address,
+    });
+    std::iter::once(link).chain(addresses).collect()
+}
+
+/// A bridge without an address of its own takes the lowest of its ports' and so changes it as they come and go.
+fn bridge_mac(id: &str) -> Mac {
+    let mut mac = [0x02, 0x42, 0, 0, 0, 0];
+    for (i, byte) in mac.iter_mut().skip(2).enumerate() {
+        let hex = id.get(2 * i..2 * i + 2).unwrap_or_default();
+        *byte = u8::from_str_radix(hex, 16).unwrap_or_default();
+    }
+    Mac(mac)
+}
+
+fn sysctl(key: String, value: &str) -> Row {
+    Row::Sysctl {
+        ns: Ns::Host,
+        key,
+        value: value.to_string(),
+    }
+}

@@ -1,0 +1,201 @@
+//! `overlay`: one flat network over many hosts, by VXLAN.
+//!
+//! ```text
+//!   Ns::Host            ov-<net>  (one namespace per network)                 sandbox
+//!   UDP socket ◄──────► vxlan0 ─┐
+//!                       neighbours, FDB:  br0 (gateway address) ─── veth… ─── eth0
+//!                       one of each per peer
+//! ```
+//!
+//! All of it comes with the first local endpoint and goes with the last: the network's rows are rows of each endpoint.
+//! ARP for a peer is answered by the VXLAN device from its permanent neighbours; nothing is flooded to other hosts.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use cnm::Peer;
+use cnm::driver::{Capability, Driver, Gateway, Host};
+use cnm::model::{Endpoint, Network, Pool, Scope};
+use engine_types::{Error, Result};
+use ipnet::IpNet;
+use netstate::{BridgePort, Link, LinkKind, Mac, Ns, Route, Row};
+
+use crate::bridge::veth;
+use crate::options;
+
+/// VXLAN over IPv4: outer Ethernet, IP, UDP and VXLAN headers.
+const OVERHEAD: u32 = 50;
+const UNDERLAY_MTU: u32 = 1500;
+/// IANA's is what Docker uses.
+const DEFAULT_PORT: u16 = 4789;
+
+pub struct Overlay;
+
+impl Driver for Overlay {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+    fn capability(&self) -> Capability {
+        Capability {
+            scope: Scope::Swarm,
+            addresses: true,
+            gateway: Gateway::Shared,
+            lazy: true,
+        }
+    }
+
+    fn validate(&self, network: &Network, _others: &[&Network]) -> Result<()> {
+        mtu(network)?;
+        if network.option(options::ENCRYPTED).is_some() {
+            return Err(Error::not_implemented(format!(
+                "network {} asks for encryption: the overlay driver cannot program IPsec (ESP) states yet, and it sends nothing in the clear instead",
+                network.name
+            )));
+        }
+        // Before the managers have seen it, a network has neither subnets nor VNIs.
+        if network.scope == Scope::Swarm
+            && network.pools.iter().any(|p| is_v4(p) && p.vni.is_none())
+        {
+            return Err(Error::invalid("no VNI provided"));
+        }
+        Ok(())
+    }
+
+    fn network_rows(&self, network: &Network, host: &Host) -> Vec<Row> {
+        let ns = namespace(network);
+        let mtu = mtu_or_default(network);
+        let mut rows = vec![Row::Netns(ns.clone())];
+        for (i, pool, vni) in subnets(network) {
+            let bridge = format!("br{i}");
+            rows.push(Row::Link(Link {
+                ns: ns.clone(),
+                name: bridge.clone(),
+                kind: LinkKind::Bridge,
+                mac: Some(router_mac(vni, host.vtep)),
+                mtu: Some(mtu),
+                master: None,
+                port: BridgePort::default(),
+            }));
+            if let Some(gateway) = pool.gateway
+                && let Ok(address) = IpNet::new(gateway, pool.subnet.prefix_len())
+            {
+                rows.push(Row::Address {
+                    ns: ns.clone(),
+                    link: bridge.clone(),
+                    address,
+                });
+            }
+            rows.push(Row::Link(Link {
+                ns: ns.clone(),
+                name: format!("vxlan{i}"),
+                kind: LinkKind::Vxlan {
+                    vni,
+                    port: match network.vxlan_port {
+                        0 => DEFAULT_PORT,
+                        port => port,
+                    },
+                    local: host.vtep,
+                    socket_ns: Ns::Host,
+                },
+                mac: None,
+                mtu: Some(mtu),
+                master: Some(bridge),
+                port: BridgePort::default(),
+            }));
+        }
+        if subnets(network).count() > 1 {
+            rows.push(Row::Sysctl {
+                ns,
+                key: "net/ipv4/ip_forward".into(),
+                value: "1".into(),
+            });
+        }
+        rows
+    }
+
+    fn endpoint_rows(&self, network: &Network, endpoint: &Endpoint, sandbox: &Ns) -> Vec<Row> {
+        let Some((own, pool)) = endpoint.ipv4.and_then(|a| network.pool_of(&a.addr())) else {
+            return Vec::new();
+        };
+        let bridge = format!("br{own}");
+        let mut rows = veth(
+            endpoint,
+            sandbox,
+            &namespace(network),
+            &bridge,
+            Some(mtu_or_default(network)),
+            BridgePort::default(),
+        );
+        // The default route leads elsewhere: the network's other subnets are behind this one's gateway.
+        let others = subnets(network).filter(|(i, ..)| *i != own);
+        rows.extend(others.filter_map(|(_, other, _)| {
+            Some(Row::Route(Route {
+                ns: sandbox.clone(),
+                dst: other.subnet,
+                via: Some(pool.gateway?),
+                link: endpoint.ifname.clone(),
+                table: None,
+            }))
+        }));
+        rows
+    }
+
+    fn peer_rows(&self, network: &Network, peer: &Peer) -> Vec<Row> {
+        let Some((i, _)) = network.pool_of(&peer.address.addr()) else {
+            tracing::debug!(network = %network.id, address = %peer.address, "peer is in none of the network's subnets");
+            return Vec::new();
+        };
+        let (ns, link) = (namespace(network), format!("vxlan{i}"));
+        vec![
+            Row::Neighbour {
+                ns: ns.clone(),
+                link: link.clone(),
+                ip: peer.address.addr(),
+                mac: peer.mac,
+            },
+            Row::Fdb {
+                ns,
+                link,
+                mac: peer.mac,
+                dst: peer.vtep,
+            },
+        ]
+    }
+}
+
+fn namespace(network: &Network) -> Ns {
+    Ns::Named(format!("ov-{:.10}", network.id))
+}
+
+/// Subnets that are in the kernel, with their place among the pools.
+fn subnets(network: &Network) -> impl Iterator<Item = (usize, &Pool, u32)> {
+    let pools = network.pools.iter().enumerate();
+    pools.filter_map(|(i, pool)| Some((i, pool, pool.vni.filter(|_| is_v4(pool))?)))
+}
+
+fn is_v4(pool: &Pool) -> bool {
+    pool.subnet.addr().is_ipv4()
+}
+
+/// The option states the underlay's MTU.
+fn mtu(network: &Network) -> Result<u32> {
+    let underlay = options::mtu(network)?.unwrap_or(UNDERLAY_MTU);
+    match underlay.checked_sub(OVERHEAD).filter(|inner| *inner >= 68) {
+        Some(inner) => Ok(inner),
+        None => Err(Error::invalid(format!("invalid MTU number: {underlay}"))),
+    }
+}
+
+fn mtu_or_default(network: &Network) -> u32 {
+    mtu(network).unwrap_or(UNDERLAY_MTU - OVERHEAD)
+}
+
+/// The gateway's, which routes between the network's subnets: it differs from host to host, or two routers that see
+/// each other's frames would take them for their own.
+fn router_mac(vni: u32, vtep: Option<IpAddr>) -> Mac {
+    let host = match vtep.unwrap_or(Ipv4Addr::UNSPECIFIED.into()) {
+        IpAddr::V4(ip) => u32::from(ip),
+        IpAddr::V6(ip) => u128::from(ip) as u32,
+    };
+    let [a, b, c, d] = (host ^ vni.rotate_left(8)).to_be_bytes();
+    Mac([0x02, 0x43, a, b, c, d])
+}
