@@ -1,76 +1,192 @@
 //! Desired kernel network state, kept true: rows in, kernel changes out.
+//!
+//! ```text
+//!   owners ──rows──► Desired ──changes──► plan ──► one netlink batch, one nftables transaction per namespace
+//!                       ▲                             │
+//!                       │ compare, every 30 s and     ▼
+//!                       └── when the kernel says ── kernel
+//! ```
+//!
+//! Whoever wants something of the kernel says so in [`Row`]s under an owner's name, and says it again, whole, when it
+//! changes. This crate makes the kernel so, keeps it so when others interfere, adopts what is there after a restart, and
+//! removes what is left over. It is the only crate that speaks netlink or enters network namespaces.
+//!
+//! It decides nothing: no names, no addresses, no policy. It does not remove what it did not make: links carry an alias,
+//! addresses, routes and neighbours a protocol number, rules a comment, tables a name, and named namespaces a directory
+//! of their own. Two daemons on one host need two marks, neither of which begins with the other, and two directories.
 
+mod apply;
+mod core;
+mod desired;
+mod error;
+mod key;
+mod netlink;
+mod netns;
+mod nf;
 pub mod nft;
+mod observe;
 mod row;
-pub use row::*;
+mod rt;
+mod text;
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+
+use rustix::event::EventfdFlags;
+use tokio::sync::oneshot;
+
+use crate::core::{Core, Counters, Job};
+pub use error::Error;
+pub use row::*;
 
 /// Where this daemon keeps its named namespaces and how it marks what is its own.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `Ns::Named("x")` is the bind mount `netns_dir/x`.
+    /// `Ns::Named("x")` is the bind mount `netns_dir/x`. The directory is this daemon's alone.
     pub netns_dir: PathBuf,
-    /// Link alias prefix and nftables table marker of this daemon's objects.
+    /// Alias of this daemon's links; its nftables tables have names that begin with it.
     pub mark: String,
 }
 
+/// A handle; all clones speak to the same thread, which ends with the last of them. What was made stays.
 #[derive(Clone)]
-pub struct NetState {}
+pub struct NetState(Arc<Shared>);
+
+struct Shared {
+    jobs: mpsc::Sender<Job>,
+    wake: Arc<OwnedFd>,
+    counters: Arc<Counters>,
+    /// The daemon's own namespace.
+    host: OwnedFd,
+    netns_dir: PathBuf,
+}
 
 /// The rows of one owner (`network/<id>`, `endpoint/<id>`, `peer/<net>/<endpoint>` …).
 pub type Owned = (String, Vec<Row>);
 
 impl NetState {
-    pub async fn start(_config: Config) -> Result<Self, Error> {
-        todo!()
+    /// The caller's network namespace becomes [`Ns::Host`]. Nothing in the kernel changes yet, apart from the directory of
+    /// namespaces, which becomes a mount point.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let failed = |e: std::io::Error| Error::new("cannot start the kernel state keeper", e);
+        let counters = Arc::new(Counters::default());
+        let core = Core::new(&config, counters.clone())?;
+        let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|e| failed(e.into()))?;
+        let wake = Arc::new(wake);
+        let (jobs, queue) = mpsc::channel();
+        let woken = wake.clone();
+        std::thread::Builder::new()
+            .name("netstate".into())
+            .spawn(move || core.run(&queue, &woken))
+            .map_err(failed)?;
+        Ok(NetState(Arc::new(Shared {
+            jobs,
+            wake,
+            counters,
+            host: netns::current().map_err(failed)?,
+            netns_dir: config.netns_dir,
+        })))
     }
-    /// Makes `rows` the whole of what `owner` wants and returns when the kernel has it. On failure the owner's former rows hold again.
-    pub async fn set(&self, _owner: &str, _rows: Vec<Row>) -> Result<(), Error> {
-        todo!()
+
+    /// Makes `rows` the whole of what `owner` wants and returns when the kernel has it. On failure the owner's former rows
+    /// hold again.
+    pub async fn set(&self, owner: &str, rows: Vec<Row>) -> Result<(), Error> {
+        self.set_many(vec![(owner.to_owned(), rows)]).await
     }
+
     /// Several owners in one batch: all or nothing.
-    pub async fn set_many(&self, _owners: Vec<Owned>) -> Result<(), Error> {
-        todo!()
+    pub async fn set_many(&self, owners: Vec<Owned>) -> Result<(), Error> {
+        self.call(move |core| core.set(owners)).await?
     }
+
     /// `set` with no rows.
-    pub async fn remove(&self, _owner: &str) -> Result<(), Error> {
-        todo!()
+    pub async fn remove(&self, owner: &str) -> Result<(), Error> {
+        self.set(owner, Vec::new()).await
     }
-    /// After a restart, once every owner has declared its rows again: removes what carries our mark and nobody wants.
+
+    /// After a restart, once every owner has declared its rows again: removes what carries our mark and nobody wants, and
+    /// goes on doing so. Returns how many things it removed or put right.
     pub async fn collect(&self) -> Result<usize, Error> {
-        todo!()
+        self.call(Core::collect).await
     }
-    pub fn netns_path(&self, _ns: &Ns) -> PathBuf {
-        todo!()
+
+    /// A path that leads to the namespace, for the OCI runtime.
+    pub fn netns_path(&self, ns: &Ns) -> PathBuf {
+        match ns {
+            Ns::Host => format!("/proc/{}/ns/net", std::process::id()).into(),
+            Ns::Named(name) => self.0.netns_dir.join(name),
+        }
     }
-    /// Runs `f` on a short-lived thread inside `ns`: to open a socket there.
+
+    /// Runs `f` on a short-lived thread inside `ns`: to open a socket there. Waiting for it does not hold up the runtime.
     pub async fn run_in<T: Send + 'static>(
         &self,
-        _ns: &Ns,
-        _f: impl FnOnce() -> T + Send + 'static,
+        ns: &Ns,
+        f: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        todo!()
+        let failed = |e: std::io::Error| Error::new(format!("cannot enter netns {ns}"), e);
+        let fd = match ns {
+            Ns::Host => self.0.host.try_clone().map_err(failed)?,
+            Ns::Named(name) => {
+                netns::open(&netns::checked(&self.0.netns_dir, name)?).map_err(failed)?
+            }
+        };
+        let (done, result) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("netns".into())
+            .spawn(move || done.send(netns::within(fd.as_fd(), f)))
+            .map_err(failed)?;
+        let panicked = |_| Error::new(format!("a task in netns {ns}"), "panicked");
+        result.await.map_err(panicked)?.map_err(failed)
     }
+
     /// Counters since start.
     pub fn stats(&self) -> Stats {
-        todo!()
+        self.0.counters.stats()
     }
+
     /// Compares everything with the kernel now; returns the differences that it found and healed, in words.
     pub async fn audit(&self) -> Result<Vec<String>, Error> {
-        todo!()
+        self.call(Core::audit).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let stopped = || Error::new("the kernel state keeper", "has stopped");
+        let (done, result) = oneshot::channel();
+        let job = Job::Run(Box::new(move |core| drop(done.send(job(core)))));
+        self.0.jobs.send(job).map_err(|_| stopped())?;
+        self.0.wake();
+        result.await.map_err(|_| stopped())
+    }
+}
+
+impl Shared {
+    fn wake(&self) {
+        // Fails only when the counter is full, and then the thread is awake anyway.
+        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = self.jobs.send(Job::Stop);
+        self.wake();
     }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
+    /// Objects that are wanted now.
     pub rows: u64,
+    /// Changes that owners asked for and got.
     pub applied: u64,
     /// Rows that somebody else had changed or removed, put right again.
     pub healed: u64,
+    /// Rows that could not be made or put right.
     pub failed: u64,
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(pub String);

@@ -102,7 +102,8 @@ pub enum Verdict {
     Goto(String),
 }
 
-/// Rules of a chain stand in order of `order`, then of their text.
+/// Rules of a chain stand in order of `order`; those of equal `order` in a fixed order that does not depend on when they
+/// were added, so where the order matters, say it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rule {
     pub table: Table,

@@ -14,7 +14,8 @@ pub enum Ns {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
-/// One thing that is wanted. Two owners may want the same row; it goes when the last one does.
+/// One thing that is wanted. Two owners may want the same row; it goes when the last one does. Where two owners want
+/// different things of one object (two VTEPs for one MAC), the newest claim holds and the older one again when that goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Row {
     /// The namespace exists, with `lo` up.
@@ -39,6 +40,8 @@ pub enum Row {
         mac: Mac,
         dst: IpAddr,
     },
+    /// `key` in dots (`net.ipv4.ip_forward`), or in slashes where an interface name holds a dot. Removal of the row
+    /// leaves the value as it is: nobody knows any more what it should be.
     Sysctl {
         ns: Ns,
         key: String,
@@ -57,6 +60,7 @@ pub struct Link {
     pub name: String,
     pub kind: LinkKind,
     pub mac: Option<Mac>,
+    /// Of both ends, for a veth.
     pub mtu: Option<u32>,
     /// Name of the bridge in the same namespace that this link is a port of.
     pub master: Option<String>,
@@ -65,12 +69,13 @@ pub struct Link {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LinkKind {
+    /// No spanning tree, no forward delay, no multicast snooping; its MAC stays the same whatever ports come. A bridge that is there already and is not ours is used
+    /// as it is and never removed.
     Bridge,
     /// Both ends are one row. The peer is created inside its namespace (no move).
-    Veth {
-        peer: VethPeer,
-    },
-    /// Created in `socket_ns` (its UDP socket stays there), then moved to the link's namespace.
+    Veth { peer: VethPeer },
+    /// Lives in the link's namespace while its UDP socket stays in `socket_ns`. Learns nothing, floods nothing, answers ARP
+    /// and neighbour solicitations itself from the `Neighbour` rows. An IPv6 underlay needs `local`.
     Vxlan {
         vni: u32,
         port: u16,
@@ -93,6 +98,7 @@ pub struct BridgePort {
     pub isolated: bool,
     pub proxy_arp: bool,
     pub no_learning: bool,
+    /// No unknown unicast out of this port.
     pub no_flood: bool,
 }
 
@@ -103,17 +109,4 @@ pub struct Route {
     pub via: Option<IpAddr>,
     pub link: String,
     pub table: Option<u32>,
-}
-
-impl std::fmt::Debug for Mac {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::fmt::Display for Mac {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
 }

@@ -1,0 +1,327 @@
+//! Links: making, adopting, changing and removing them.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, RawFd};
+
+use rustix::io::Errno;
+
+use super::Run;
+use crate::desired::Change;
+use crate::netlink::wire::Msg;
+use crate::rt::link::{self, Fit};
+use crate::{BridgePort, Error, Link, LinkKind, Ns, Row};
+
+fn refused(verb: &str, link: &Link, errno: Errno) -> Error {
+    Error::refused(verb, &Row::Link(link.clone()), &errno.into())
+}
+
+/// Where the request to make it goes.
+fn request_ns(link: &Link) -> &Ns {
+    match &link.kind {
+        LinkKind::Vxlan { socket_ns, .. } => socket_ns,
+        _ => &link.ns,
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn delete_links(&mut self, gone: &[Change]) -> Result<(), Error> {
+        // Ports before their bridges.
+        let (bridges, ports): (Vec<_>, Vec<_>) = gone
+            .iter()
+            .filter_map(|change| match &change.old {
+                Some(Row::Link(link)) => Some((change, link)),
+                _ => None,
+            })
+            .partition(|(_, link)| link.kind == LinkKind::Bridge);
+        for (change, link) in ports.into_iter().chain(bridges) {
+            match self.delete_link(link) {
+                Ok(()) => self.out.done.push(change.clone()),
+                Err(error) => self.note(error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the link if it is there and ours.
+    fn delete_link(&mut self, link: &Link) -> Result<(), Error> {
+        if let Ns::Named(name) = &link.ns
+            && !self.kernel.spaces.exists(name)
+        {
+            return Ok(());
+        }
+        let ours =
+            |seen: &link::Seen, mark: &str| matches!(link.ns, Ns::Named(_)) || seen.alias == mark;
+        match self.look_one(&link.ns, &link.name)? {
+            Some(seen) if ours(&seen, &self.kernel.mark) => {
+                let space = self.kernel.spaces.get(&link.ns)?;
+                match space.rt.request(link::delete(seen.index)) {
+                    Err(nack) if nack.errno != Errno::NODEV => {
+                        Err(Error::refused("remove", &Row::Link(link.clone()), &nack))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn look_one(&mut self, ns: &Ns, name: &str) -> Result<Option<link::Seen>, Error> {
+        Ok(self.kernel.look(ns, &[name])?.pop().flatten())
+    }
+
+    pub(super) fn make_links(&mut self, wanted: &[Change]) -> Result<(), Error> {
+        let (bridges, others): (Vec<_>, Vec<_>) = wanted
+            .iter()
+            .filter_map(|change| match &change.new {
+                Some(Row::Link(link)) => Some((change, link)),
+                _ => None,
+            })
+            .partition(|(_, link)| link.kind == LinkKind::Bridge);
+        // A port names its bridge.
+        self.make_some(&bridges)?;
+        self.make_some(&others)
+    }
+
+    fn make_some(&mut self, links: &[(&Change, &Link)]) -> Result<(), Error> {
+        let mut by_ns: BTreeMap<&Ns, Vec<(&Change, &Link)>> = BTreeMap::new();
+        let mut there = Vec::new();
+        for (change, link) in links {
+            match change.old {
+                Some(_) => there.push((*change, *link)),
+                None => by_ns
+                    .entry(request_ns(link))
+                    .or_default()
+                    .push((change, link)),
+            }
+        }
+        for (ns, links) in by_ns {
+            let mut messages = Vec::new();
+            let mut asked = Vec::new();
+            for (change, link) in links {
+                match self.creation(link) {
+                    Ok(message) => {
+                        messages.push(message);
+                        asked.push((change, link));
+                    }
+                    Err(error) => self.note(error)?,
+                }
+            }
+            let answers = self.kernel.spaces.get(ns)?.rt.batch(messages);
+            let (mut made, mut first_error) = (Vec::new(), None);
+            for (answer, (change, link)) in answers.into_iter().zip(asked) {
+                match answer {
+                    Ok(_) => {
+                        self.out.done.push(change.clone());
+                        made.push(link);
+                    }
+                    Err(nack) if nack.errno == Errno::EXIST => there.push((change, link)),
+                    Err(nack) => {
+                        let error = Error::refused("create", &Row::Link(link.clone()), &nack);
+                        first_error = first_error.or(Some(error));
+                    }
+                }
+            }
+            if let Some(error) = first_error {
+                self.note(error)?;
+            }
+            self.configure(&made)?;
+        }
+        for (change, link) in there {
+            match self.settle(link, change.old.as_ref()) {
+                Ok(made) if made || change.old.is_some() => self.out.done.push(change.clone()),
+                Ok(_) => {}
+                Err(error) => self.note(error)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn creation(&mut self, link: &Link) -> Result<Msg, Error> {
+        let master = match self.master(link)? {
+            0 => None,
+            index => Some(index),
+        };
+        let peer = match &link.kind {
+            LinkKind::Veth { peer } => Some(self.fd(&peer.ns)?),
+            _ => None,
+        };
+        let target = match request_ns(link) == &link.ns {
+            true => None,
+            false => Some(self.fd(&link.ns)?),
+        };
+        Ok(link::create(link, master, peer, target))
+    }
+
+    fn fd(&mut self, ns: &Ns) -> Result<RawFd, Error> {
+        Ok(self.kernel.spaces.get(ns)?.fd().as_raw_fd())
+    }
+
+    /// Index of the bridge that the link is to be a port of, 0 for none.
+    fn master(&mut self, link: &Link) -> Result<u32, Error> {
+        let Some(master) = &link.master else {
+            return Ok(0);
+        };
+        match self.look_one(&link.ns, master)? {
+            Some(seen) => Ok(seen.index),
+            None => Err(Error::new(
+                format!("cannot use {}", Row::Link(link.clone())),
+                format!("there is no bridge {master}"),
+            )),
+        }
+    }
+
+    /// Marks new links, sets their port options, and sets them and their peers up.
+    fn configure(&mut self, links: &[&Link]) -> Result<(), Error> {
+        let mut ends: BTreeMap<&Ns, Vec<(&Link, &str, Option<BridgePort>)>> = BTreeMap::new();
+        for link in links {
+            let port = link.master.as_ref().map(|_| link.port);
+            // The peer first: the carrier comes with the second end, and then the bridge's port is ready at once.
+            if let LinkKind::Veth { peer } = &link.kind {
+                let of_ns = ends.entry(&peer.ns).or_default();
+                of_ns.push((link, &peer.name, None));
+            }
+            let of_ns = ends.entry(&link.ns).or_default();
+            of_ns.push((link, &link.name, port));
+        }
+        for (ns, ends) in ends {
+            let names: Vec<&str> = ends.iter().map(|(_, name, _)| *name).collect();
+            let seen = self.kernel.look(ns, &names)?;
+            let mut messages = Vec::new();
+            let mut asked = Vec::new();
+            for (seen, (link, _, port)) in seen.into_iter().zip(ends) {
+                match seen {
+                    Some(seen) => {
+                        if link.kind == LinkKind::Bridge {
+                            // A bridge whose address nobody set changes it whenever ports come and go.
+                            messages.push(link::change(seen.index, seen.mac, None, None));
+                            asked.push(link);
+                        }
+                        messages.push(link::configure(seen.index, &self.kernel.mark, port));
+                        asked.push(link);
+                    }
+                    None => self.note(refused("configure", link, Errno::NODEV))?,
+                }
+            }
+            let answers = self.kernel.spaces.get(ns)?.rt.batch(messages);
+            for (answer, link) in answers.into_iter().zip(asked) {
+                if let Err(nack) = answer {
+                    let row = Row::Link(link.clone());
+                    self.note(Error::refused("configure", &row, &nack))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something is there, or was: adopts it, changes it, or makes the link anew (`Ok(true)`).
+    fn settle(&mut self, link: &Link, old: Option<&Row>) -> Result<bool, Error> {
+        let Some(seen) = self.look_one(&link.ns, &link.name)? else {
+            self.clear_peer(link)?;
+            self.clear_vxlan(link)?;
+            return self.make_anew(link);
+        };
+        let master = self.master(link)?;
+        let named = matches!(link.ns, Ns::Named(_));
+        let kind_changed = matches!(old, Some(Row::Link(old)) if old.kind != link.kind);
+        match link::fit(link, &seen, master, &self.kernel.mark, named) {
+            Fit::Foreign => Err(refused("create", link, Errno::EXIST)),
+            Fit::Lent if seen.up => Ok(false),
+            Fit::Lent => self.ask(link, &link.ns, vec![link::up(seen.index)]),
+            Fit::Recreate => self.replace(link),
+            _ if kind_changed => self.replace(link),
+            fit => {
+                if let LinkKind::Veth { peer } = &link.kind {
+                    let end = self.look_one(&peer.ns, &peer.name)?;
+                    let end = end.filter(|end| end.other == seen.index && seen.other == end.index);
+                    let fit = end
+                        .as_ref()
+                        .map(|end| (link::fit_peer(peer.mac, link.mtu, end), end.index));
+                    match fit {
+                        Some((Fit::Good, _)) => {}
+                        Some((Fit::Change, index)) => {
+                            let change = link::change(index, peer.mac, link.mtu, None);
+                            let up = link::configure(index, &self.kernel.mark, None);
+                            self.ask(link, &peer.ns, vec![change, up])?;
+                        }
+                        _ => return self.replace(link),
+                    }
+                }
+                if fit == Fit::Good {
+                    return Ok(false);
+                }
+                let port = link.master.as_ref().map(|_| link.port);
+                let moved = (seen.master != master).then_some(master);
+                let change = link::change(seen.index, link.mac, link.mtu, moved);
+                let rest = link::configure(seen.index, &self.kernel.mark, port);
+                self.ask(link, &link.ns, vec![change, rest])
+            }
+        }
+    }
+
+    fn ask(&mut self, link: &Link, ns: &Ns, messages: Vec<Msg>) -> Result<bool, Error> {
+        for answer in self.kernel.spaces.get(ns)?.rt.batch(messages) {
+            answer.map_err(|nack| Error::refused("change", &Row::Link(link.clone()), &nack))?;
+        }
+        Ok(false)
+    }
+
+    fn replace(&mut self, link: &Link) -> Result<bool, Error> {
+        self.delete_link(link)?;
+        self.clear_peer(link)?;
+        self.make_anew(link)
+    }
+
+    /// Removes what has the peer's name, when it is ours to remove.
+    fn clear_peer(&mut self, link: &Link) -> Result<(), Error> {
+        let LinkKind::Veth { peer } = &link.kind else {
+            return Ok(());
+        };
+        let end = Link {
+            ns: peer.ns.clone(),
+            name: peer.name.clone(),
+            ..link.clone()
+        };
+        self.delete_link(&end)
+    }
+
+    /// A namespace of ours that nobody wants (left by a former run) may hold the VNI: its device is in the way.
+    fn clear_vxlan(&mut self, link: &Link) -> Result<(), Error> {
+        let LinkKind::Vxlan { vni, port, .. } = link.kind else {
+            return Ok(());
+        };
+        let kernel = &mut self.kernel;
+        for name in kernel.spaces.names() {
+            let ns = Ns::Named(name);
+            if self.desired.has_netns(&ns) {
+                continue;
+            }
+            let Ok(space) = kernel.spaces.get(&ns) else {
+                continue;
+            };
+            let links = space.rt.dump(link::dump()).unwrap_or_default();
+            for seen in links.iter().filter_map(|(_, body)| link::parse(body)) {
+                if (seen.vxlan.vni, seen.vxlan.port) == (vni, port) && seen.kind == "vxlan" {
+                    tracing::info!(netns = %ns, link = seen.name, vni, "removed a leftover VXLAN device");
+                    let _ = space.rt.request(link::delete(seen.index));
+                }
+            }
+            kernel.spaces.close(&ns);
+        }
+        Ok(())
+    }
+
+    fn make_anew(&mut self, link: &Link) -> Result<bool, Error> {
+        let message = self.creation(link)?;
+        let space = self.kernel.spaces.get(request_ns(link))?;
+        space
+            .rt
+            .request(message)
+            .map_err(|nack| Error::refused("create", &Row::Link(link.clone()), &nack))?;
+        self.configure(&[link])?;
+        self.out.shaken.insert(link.ns.clone());
+        if let LinkKind::Veth { peer } = &link.kind {
+            self.out.shaken.insert(peer.ns.clone());
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,378 @@
+//! A netlink socket: batches with an answer per message, dumps, transactions, and listening for changes.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+
+use super::wire::{self, Msg, attrs};
+
+/// Messages of one `sendmsg`: their acknowledgements must fit the receive buffer.
+const BATCH_MESSAGES: usize = 128;
+const BATCH_BYTES: usize = 64 << 10;
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// More than any datagram that the kernel builds for a dump or a notification.
+const DATAGRAM: usize = 128 << 10;
+/// The kernel answers within the system call; this only bounds a fault.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+const DUMP_TRIES: usize = 8;
+
+// SOL_NETLINK options that libc does not name.
+const LISTEN_ALL_NSID: libc::c_int = 8;
+const CAP_ACK: libc::c_int = 10;
+const EXT_ACK: libc::c_int = 11;
+const GET_STRICT_CHK: libc::c_int = 12;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Route,
+    Netfilter,
+}
+
+/// A refusal: the error number and, where the kernel gives it, its own explanation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nack {
+    pub errno: Errno,
+    pub detail: String,
+}
+
+impl From<Errno> for Nack {
+    fn from(errno: Errno) -> Self {
+        Nack {
+            errno,
+            detail: String::new(),
+        }
+    }
+}
+
+/// What the kernel sent back for a request: type and body of a message.
+pub type Reply = (u16, Vec<u8>);
+
+/// A socket for requests.
+pub struct Socket {
+    fd: OwnedFd,
+    seq: u32,
+    port: u32,
+    scratch: Vec<u8>,
+}
+
+impl Socket {
+    /// In the calling thread's network namespace.
+    pub fn open(protocol: Protocol) -> Result<Self, Errno> {
+        let (fd, port) = bound(protocol, 0)?;
+        option(&fd, EXT_ACK)?;
+        option(&fd, CAP_ACK)?;
+        if protocol == Protocol::Route {
+            option(&fd, GET_STRICT_CHK)?;
+        }
+        sockopt::set_socket_timeout(&fd, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
+        Ok(Socket {
+            fd,
+            seq: 0,
+            port,
+            scratch: vec![0; DATAGRAM],
+        })
+    }
+
+    /// The port that notifications of our own changes carry.
+    pub fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Sends the messages in as few system calls as fit and returns the answer to each.
+    pub fn batch(&mut self, mut messages: Vec<Msg>) -> Vec<Result<Option<Reply>, Nack>> {
+        let mut answers = Vec::with_capacity(messages.len());
+        for msg in &mut messages {
+            msg.add_flags(wire::ACK);
+        }
+        let mut rest = messages.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fitting = rest
+                .iter()
+                .take(BATCH_MESSAGES)
+                .take_while(|m| {
+                    bytes += m.len();
+                    bytes <= BATCH_BYTES
+                })
+                .count()
+                .max(1);
+            let (now, later) = rest.split_at(fitting);
+            rest = later;
+            self.chunk(now, &mut answers);
+        }
+        answers
+    }
+
+    fn chunk(&mut self, messages: &[Msg], answers: &mut Vec<Result<Option<Reply>, Nack>>) {
+        let (first, base) = (self.seq.wrapping_add(1), answers.len());
+        if let Err(errno) = self.send(messages) {
+            answers.extend(messages.iter().map(|_| Err(errno.into())));
+            return;
+        }
+        answers.extend(messages.iter().map(|_| Ok(None)));
+        let mut waiting = messages.len();
+        while waiting > 0 {
+            let len = match self.receive(RecvFlags::empty()) {
+                Ok(len) => len,
+                Err(errno) => {
+                    answers[base..]
+                        .iter_mut()
+                        .for_each(|a| *a = Err(errno.into()));
+                    return;
+                }
+            };
+            for raw in wire::messages(&self.scratch[..len]) {
+                let index = raw.seq.wrapping_sub(first) as usize;
+                let Some(answer) = answers[base..].get_mut(index) else {
+                    continue;
+                };
+                if raw.kind == wire::ERROR {
+                    waiting -= 1;
+                    if let Some(nack) = nack(raw) {
+                        *answer = Err(nack);
+                    }
+                } else {
+                    *answer = Ok(Some((raw.kind, raw.body.to_vec())));
+                }
+            }
+        }
+    }
+
+    pub fn request(&mut self, message: Msg) -> Result<Option<Reply>, Nack> {
+        self.batch(vec![message])
+            .pop()
+            .unwrap_or(Err(Errno::PROTO.into()))
+    }
+
+    /// All answers to a dump request; asked again when the table changed meanwhile.
+    pub fn dump(&mut self, mut message: Msg) -> Result<Vec<Reply>, Nack> {
+        message.add_flags(wire::DUMP);
+        for _ in 0..DUMP_TRIES {
+            let (replies, interrupted) = self.dump_once(&message)?;
+            if !interrupted {
+                return Ok(replies);
+            }
+        }
+        Err(Errno::INTR.into())
+    }
+
+    fn dump_once(&mut self, message: &Msg) -> Result<(Vec<Reply>, bool), Nack> {
+        self.send(std::slice::from_ref(message))?;
+        let (mut replies, mut interrupted) = (Vec::new(), false);
+        loop {
+            let len = self.receive(RecvFlags::empty())?;
+            for raw in wire::messages(&self.scratch[..len]) {
+                if raw.seq != self.seq {
+                    continue;
+                }
+                interrupted |= raw.flags & wire::DUMP_INTR != 0;
+                match raw.kind {
+                    wire::DONE => match wire::u32_at(raw.body, 0) {
+                        Some(0) | None => return Ok((replies, interrupted)),
+                        Some(code) => return Err(errno(code).into()),
+                    },
+                    wire::ERROR => match nack(raw) {
+                        Some(nack) => return Err(nack),
+                        None => return Ok((replies, interrupted)),
+                    },
+                    kind => replies.push((kind, raw.body.to_vec())),
+                }
+            }
+        }
+    }
+
+    /// All messages in one datagram that holds or fails as a whole (nftables). Answers what the kernel echoed, or the
+    /// index of the first message that it refused.
+    pub fn transact(&mut self, messages: &[Msg]) -> Result<Vec<Reply>, (usize, Nack)> {
+        let first = self.seq.wrapping_add(1);
+        self.send(messages).map_err(|e| (0, e.into()))?;
+        let (mut echoes, mut refused) = (Vec::new(), None);
+        loop {
+            let len = match self.receive(RecvFlags::DONTWAIT) {
+                Ok(len) => len,
+                // The kernel has worked the whole batch within the system call: nothing left means no more errors.
+                Err(Errno::AGAIN) => break,
+                // Echoes were dropped; the caller sees that from what is missing.
+                Err(Errno::NOBUFS) => continue,
+                Err(errno) => return Err((0, errno.into())),
+            };
+            for raw in wire::messages(&self.scratch[..len]) {
+                let index = raw.seq.wrapping_sub(first) as usize;
+                if index >= messages.len() {
+                    continue;
+                }
+                if raw.kind != wire::ERROR {
+                    echoes.push((raw.kind, raw.body.to_vec()));
+                } else if let (Some(nack), None) = (nack(raw), &refused) {
+                    refused = Some((index, nack));
+                }
+            }
+        }
+        refused.map_or(Ok(echoes), Err)
+    }
+
+    fn send(&mut self, messages: &[Msg]) -> Result<(), Errno> {
+        let mut out = Vec::with_capacity(messages.iter().map(Msg::len).sum());
+        for msg in messages {
+            self.seq = self.seq.wrapping_add(1);
+            msg.write(self.seq, &mut out);
+        }
+        if out.len() > BATCH_BYTES {
+            // One datagram must fit the send buffer; the kernel doubles the figure for its own overhead.
+            sockopt::set_socket_send_buffer_size_force(&self.fd, out.len() + 4096)?;
+        }
+        rustix::net::send(&self.fd, &out, SendFlags::empty()).map(drop)
+    }
+
+    fn receive(&mut self, flags: RecvFlags) -> Result<usize, Errno> {
+        loop {
+            match rustix::net::recv(&self.fd, &mut self.scratch[..], flags) {
+                Ok((_, len)) => return Ok(len.min(self.scratch.len())),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+fn bound(protocol: Protocol, groups: u32) -> Result<(OwnedFd, u32), Errno> {
+    let protocol = match protocol {
+        Protocol::Route => None, // NETLINK_ROUTE is 0
+        Protocol::Netfilter => Some(netlink::NETFILTER),
+    };
+    let fd = rustix::net::socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        protocol,
+    )?;
+    rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
+    sockopt::set_socket_recv_buffer_size_force(&fd, RECEIVE_BUFFER)?;
+    let port = SocketAddrNetlink::try_from(rustix::net::getsockname(&fd)?)?.pid();
+    Ok((fd, port))
+}
+
+/// Switches a `SOL_NETLINK` option on.
+fn option(fd: &OwnedFd, name: libc::c_int) -> Result<(), Errno> {
+    let on: libc::c_int = 1;
+    // SAFETY: the pointer is to a live int and the length is its size.
+    let rc = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_NETLINK,
+            name,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if rc == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+fn errno(code: u32) -> Errno {
+    Errno::from_raw_os_error((code as i32).unsigned_abs().clamp(1, 4095) as i32)
+}
+
+/// `None` for an acknowledgement.
+fn nack(raw: wire::Raw<'_>) -> Option<Nack> {
+    const CAPPED: u16 = 0x100;
+    const NLMSGERR_ATTR_MSG: u16 = 1;
+    let code = wire::u32_at(raw.body, 0).filter(|code| *code != 0)?;
+    // nlmsgerr: the code, the header of the request, the request itself unless capped, attributes
+    let request = match raw.flags & CAPPED {
+        0 => wire::u32_at(raw.body, 4).unwrap_or(16) as usize,
+        _ => 16,
+    };
+    let rest = raw.body.get(4 + request..).unwrap_or_default();
+    let detail = attrs(rest)
+        .find(|(kind, _)| *kind == NLMSGERR_ATTR_MSG)
+        .map(|(_, v)| wire::text(v))
+        .unwrap_or_default();
+    Some(Nack {
+        errno: errno(code),
+        detail,
+    })
+}
+
+/// Listens for changes in this namespace and in every other that has an id here.
+pub struct Monitor {
+    fd: OwnedFd,
+    scratch: Vec<u8>,
+    /// Datagrams of one `drain` at most: a storm must not starve the rest.
+    budget: usize,
+}
+
+/// A datagram of notifications and the id of the namespace that it tells of (`None`: our own).
+pub type Notice<'a> = (Option<i32>, &'a [u8]);
+
+impl Monitor {
+    /// `groups`: multicast groups as bits, group 1 lowest.
+    pub fn open(protocol: Protocol, groups: u32) -> Result<Self, Errno> {
+        let (fd, _) = bound(protocol, groups)?;
+        option(&fd, LISTEN_ALL_NSID)?;
+        Ok(Monitor {
+            fd,
+            scratch: vec![0; DATAGRAM],
+            budget: 512,
+        })
+    }
+
+    /// Calls `each` for what has arrived. `Err(NOBUFS)` says that notifications were lost.
+    pub fn drain(&mut self, mut each: impl FnMut(Notice<'_>)) -> Result<(), Errno> {
+        for _ in 0..self.budget {
+            match receive_with_nsid(self.fd.as_fd(), &mut self.scratch) {
+                Ok((len, nsid)) => each((nsid, &self.scratch[..len])),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// `recvmsg` with the one control message that rustix does not know.
+fn receive_with_nsid(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<(usize, Option<i32>), Errno> {
+    let mut control = [0u64; 16];
+    let mut iov = libc::iovec {
+        iov_base: buf.as_mut_ptr().cast(),
+        iov_len: buf.len(),
+    };
+    // SAFETY: all-zero is a valid msghdr.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut iov;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control) as _;
+    // SAFETY: the header points to live buffers of the given lengths.
+    let len = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+    if len < 0 {
+        return Err(last_errno());
+    }
+    let mut nsid = None;
+    // SAFETY: the kernel filled in the header; the CMSG macros stay within msg_controllen, and the data of this message
+    // is an int.
+    unsafe {
+        let mut cmsg = libc::CMSG_FIRSTHDR(&raw const header);
+        while !cmsg.is_null() {
+            if (*cmsg).cmsg_level == libc::SOL_NETLINK && (*cmsg).cmsg_type == LISTEN_ALL_NSID {
+                nsid = Some(libc::CMSG_DATA(cmsg).cast::<i32>().read_unaligned());
+            }
+            cmsg = libc::CMSG_NXTHDR(&raw const header, cmsg);
+        }
+    }
+    Ok((len as usize, nsid))
+}

@@ -1,0 +1,255 @@
+//! What the kernel has in a namespace, and how that differs from what is wanted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::apply::Kernel;
+use crate::desired::{Change, Desired};
+use crate::key::{Item, Key};
+use crate::rt::{entry, link};
+use crate::{Error, Link, LinkKind, Ns, Row, VethPeer};
+
+/// Links and entries of a namespace as they were found.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    pub links: BTreeMap<String, link::Seen>,
+    pub entries: BTreeMap<Key, entry::Seen>,
+    pub sysctls: BTreeMap<Key, Option<String>>,
+}
+
+/// A difference in words, and the change that puts it right.
+pub type Drift = (String, Change);
+
+impl Kernel {
+    /// Dumps what the wanted rows call for; with `sweep` also what could be left over.
+    pub fn observe(&mut self, ns: &Ns, desired: &Desired, sweep: bool) -> Result<Observed, Error> {
+        let failed = |nack: crate::netlink::Nack| {
+            Error::new(format!("cannot observe netns {ns}"), nack.errno)
+        };
+        let (mut addresses, mut routes, mut neighbours) = (sweep, sweep, sweep);
+        let mut keys = Vec::new();
+        for (key, row) in desired.in_ns(ns) {
+            match row {
+                Row::Address { .. } => addresses = true,
+                Row::Route(_) => routes = true,
+                Row::Neighbour { .. } => neighbours = true,
+                Row::Sysctl { key: name, .. } => keys.push((key.clone(), name.as_str())),
+                _ => {}
+            }
+        }
+        let mut seen = Observed::default();
+        let space = self.spaces.get(ns)?;
+        let mut names = BTreeMap::new();
+        let mut vxlans = Vec::new();
+        for (_, body) in space.rt.dump(link::dump()).map_err(failed)? {
+            let Some(link) = link::parse(&body) else {
+                continue;
+            };
+            names.insert(link.index, link.name.clone());
+            if link.kind == "vxlan" && is_ours(ns, &link, &self.mark) {
+                vxlans.push(link.index);
+            }
+            seen.links.insert(link.name.clone(), link);
+        }
+        let mut dumps = Vec::new();
+        dumps.extend(addresses.then(entry::dump_addresses));
+        dumps.extend(routes.then(entry::dump_routes));
+        dumps.extend(neighbours.then(entry::dump_neighbours));
+        dumps.extend(vxlans.into_iter().map(entry::dump_fdb));
+        for dump in dumps {
+            for (kind, body) in space.rt.dump(dump).map_err(failed)? {
+                if let Some(entry) = entry::parse(kind, &body, ns, &names) {
+                    seen.entries.insert(entry.row.key(), entry);
+                }
+            }
+        }
+        if !keys.is_empty() {
+            let texts: Vec<&str> = keys.iter().map(|(_, name)| *name).collect();
+            let values = crate::apply::read_sysctls(space, &texts)
+                .map_err(|e| Error::new(format!("cannot enter netns {ns}"), e))?;
+            seen.sysctls = keys.into_iter().map(|(key, _)| key).zip(values).collect();
+        }
+        self.names.insert(ns.clone(), names);
+        Ok(seen)
+    }
+}
+
+/// Whether everything on the link is ours to remove.
+fn is_ours(ns: &Ns, link: &link::Seen, mark: &str) -> bool {
+    link.alias == mark || (matches!(ns, Ns::Named(_)) && link.kind == "vxlan")
+}
+
+/// Compares a namespace's links, entries and sysctls. `sweep`: what carries our mark and is not wanted must go too.
+pub fn diff(ns: &Ns, desired: &Desired, seen: &Observed, mark: &str, sweep: bool) -> Vec<Drift> {
+    let mut found = Vec::new();
+    let mut wanted = BTreeSet::new();
+    for (key, row) in desired.in_ns(ns) {
+        let old = match &key.item {
+            Item::Netns | Item::Nft(..) => continue,
+            Item::Link(name) => {
+                let Row::Link(link) = row else { continue };
+                match link_drift(link, seen, mark) {
+                    None => continue,
+                    // Whether it is there, and how far it fits, is looked at again when it is mended.
+                    Some(false) => None,
+                    Some(true) => {
+                        let link = seen.links.get(name).map(|l| as_row(ns, l));
+                        link.or(Some(row.clone()))
+                    }
+                }
+            }
+            Item::Sysctl(name) => {
+                let Row::Sysctl { value, .. } = row else {
+                    continue;
+                };
+                let is = seen.sysctls.get(key).cloned().flatten();
+                match is {
+                    Some(is) if is.split_whitespace().eq(value.split_whitespace()) => continue,
+                    Some(is) => Some(Row::Sysctl {
+                        ns: ns.clone(),
+                        key: name.clone(),
+                        value: is,
+                    }),
+                    None => None,
+                }
+            }
+            _ => {
+                wanted.insert(key);
+                match seen.entries.get(key) {
+                    Some(there) if there.whole && entry::same(row, &there.row) => continue,
+                    Some(there) => Some(there.row.clone()),
+                    None => None,
+                }
+            }
+        };
+        let words = match &old {
+            None => format!("{row} was missing"),
+            Some(old) => format!("{row} was {old} instead"),
+        };
+        found.push((
+            words,
+            Change {
+                key: key.clone(),
+                old,
+                new: Some(row.clone()),
+            },
+        ));
+    }
+    peers(ns, desired, seen, &mut found);
+    if sweep {
+        strays(ns, desired, seen, &wanted, mark, &mut found);
+    }
+    found
+}
+
+/// `None`: as wanted. `Some(false)`: missing. `Some(true)`: different.
+fn link_drift(link: &Link, seen: &Observed, mark: &str) -> Option<bool> {
+    let Some(there) = seen.links.get(&link.name) else {
+        return Some(false);
+    };
+    let master = match &link.master {
+        None => 0,
+        // A bridge that is missing is no index at all.
+        Some(name) => seen.links.get(name).map_or(u32::MAX, |m| m.index),
+    };
+    let named = matches!(link.ns, Ns::Named(_));
+    match link::fit(link, there, master, mark, named) {
+        link::Fit::Good => None,
+        link::Fit::Lent if there.up => None,
+        _ => Some(true),
+    }
+}
+
+/// The ends of wanted veths that lie in this namespace.
+fn peers(ns: &Ns, desired: &Desired, seen: &Observed, found: &mut Vec<Drift>) {
+    for (name, key) in desired.peers_in(ns) {
+        let Some(row @ Row::Link(link)) = desired.get(key) else {
+            continue;
+        };
+        let LinkKind::Veth { peer } = &link.kind else {
+            continue;
+        };
+        let words = match seen.links.get(name) {
+            None => format!("peer {name} of {row} was missing"),
+            Some(there) if link::fit_peer(peer.mac, link.mtu, there) != link::Fit::Good => {
+                format!("peer {name} of {row} was changed")
+            }
+            Some(_) => continue,
+        };
+        if found.iter().all(|(_, change)| change.key != *key) {
+            let change = Change {
+                key: key.clone(),
+                old: Some(row.clone()),
+                new: Some(row.clone()),
+            };
+            found.push((words, change));
+        }
+    }
+}
+
+fn strays(
+    ns: &Ns,
+    desired: &Desired,
+    seen: &Observed,
+    wanted: &BTreeSet<&Key>,
+    mark: &str,
+    found: &mut Vec<Drift>,
+) {
+    let mut stray = |row: Row| {
+        let change = Change {
+            key: row.key(),
+            old: Some(row.clone()),
+            new: None,
+        };
+        found.push((format!("{row} was not wanted"), change));
+    };
+    for (key, there) in &seen.entries {
+        let link = entry::link_of(&there.row).and_then(|name| seen.links.get(name));
+        let Some(link) = link else { continue };
+        // A route may be on somebody else's link in our own namespaces only: two daemons share one protocol number.
+        let ours =
+            is_ours(ns, link, mark) || matches!((ns, &key.item), (Ns::Named(_), Item::Route(..)));
+        let permanent = there.whole || !matches!(key.item, Item::Neighbour(..) | Item::Fdb(..));
+        if ours && there.ours && permanent && !wanted.contains(key) {
+            stray(there.row.clone());
+        }
+    }
+    for link in seen.links.values().filter(|link| link.alias == mark) {
+        let key = Key {
+            ns: ns.clone(),
+            item: Item::Link(link.name.clone()),
+        };
+        let is_peer = desired.link_of_peer(ns, &link.name).is_some();
+        if desired.get(&key).is_none() && !is_peer {
+            stray(as_row(ns, link));
+        }
+    }
+}
+
+/// A found link in the words of rows, as far as they go.
+fn as_row(ns: &Ns, seen: &link::Seen) -> Row {
+    let kind = match seen.kind.as_str() {
+        "bridge" => LinkKind::Bridge,
+        "vxlan" => LinkKind::Vxlan {
+            vni: seen.vxlan.vni,
+            port: seen.vxlan.port,
+            local: seen.vxlan.local,
+            socket_ns: Ns::Host,
+        },
+        _ => LinkKind::Veth {
+            peer: VethPeer {
+                ns: ns.clone(),
+                name: format!("@if{}", seen.other),
+                mac: None,
+            },
+        },
+    };
+    Row::Link(Link {
+        ns: ns.clone(),
+        name: seen.name.clone(),
+        kind,
+        mac: seen.mac,
+        mtu: Some(seen.mtu),
+        master: (seen.master != 0).then(|| format!("@if{}", seen.master)),
+        port: seen.port,
+    })
+}

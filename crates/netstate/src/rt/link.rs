@@ -1,0 +1,310 @@
+//! Links: `RTM_NEWLINK` and its relatives.
+
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+
+use crate::netlink::wire::{self, Msg, attr, attrs, ip_bytes};
+use crate::{BridgePort, Link, LinkKind, Mac};
+
+pub const RTM_NEWLINK: u16 = 16;
+pub const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+
+/// Index of `lo` in every namespace.
+pub const LOOPBACK: u32 = 1;
+
+const IFF_UP: u32 = 1;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
+const IFLA_NET_NS_FD: u16 = 28;
+
+const INFO_KIND: u16 = 1;
+const INFO_DATA: u16 = 2;
+const INFO_SLAVE_KIND: u16 = 4;
+const INFO_SLAVE_DATA: u16 = 5;
+
+const BR_FORWARD_DELAY: u16 = 1;
+const BR_STP_STATE: u16 = 5;
+const BR_MCAST_SNOOPING: u16 = 23;
+
+const VETH_PEER: u16 = 1;
+
+const BRPORT_HAIRPIN: u16 = 4;
+const BRPORT_LEARNING: u16 = 8;
+const BRPORT_UNICAST_FLOOD: u16 = 9;
+const BRPORT_PROXY_ARP: u16 = 10;
+const BRPORT_ISOLATED: u16 = 33;
+
+const VXLAN_ID: u16 = 1;
+const VXLAN_LOCAL: u16 = 4;
+const VXLAN_LEARNING: u16 = 7;
+const VXLAN_PROXY: u16 = 11;
+const VXLAN_L2MISS: u16 = 13;
+const VXLAN_L3MISS: u16 = 14;
+const VXLAN_PORT: u16 = 15;
+const VXLAN_LOCAL6: u16 = 17;
+
+/// `struct ifinfomsg` for an index (0: by name) with flags to change.
+fn header(index: u32, flags: u32, change: u32) -> [u8; 16] {
+    let mut fixed = [0; 16];
+    fixed[4..8].copy_from_slice(&index.to_ne_bytes());
+    fixed[8..12].copy_from_slice(&flags.to_ne_bytes());
+    fixed[12..16].copy_from_slice(&change.to_ne_bytes());
+    fixed
+}
+
+pub fn up(index: u32) -> Msg {
+    Msg::new(RTM_NEWLINK, 0, &header(index, IFF_UP, IFF_UP))
+}
+
+pub fn get(name: &str) -> Msg {
+    let mut msg = Msg::new(RTM_GETLINK, 0, &header(0, 0, 0));
+    msg.str(IFLA_IFNAME, name);
+    msg
+}
+
+pub fn dump() -> Msg {
+    Msg::new(RTM_GETLINK, 0, &header(0, 0, 0))
+}
+
+pub fn delete(index: u32) -> Msg {
+    Msg::new(RTM_DELLINK, 0, &header(index, 0, 0))
+}
+
+/// Makes the link. Sent in the link's namespace, for VXLAN in the socket's with the link's as `target`: the device is
+/// then made in `target` and its socket here, so nothing has to move.
+pub fn create(link: &Link, master: Option<u32>, peer: Option<RawFd>, target: Option<RawFd>) -> Msg {
+    let mut msg = Msg::new(RTM_NEWLINK, wire::CREATE | wire::EXCL, &header(0, 0, 0));
+    msg.str(IFLA_IFNAME, &link.name);
+    if let Some(fd) = target {
+        msg.u32(IFLA_NET_NS_FD, fd as u32);
+    }
+    basics(&mut msg, link.mac, link.mtu);
+    if let Some(master) = master {
+        msg.u32(IFLA_MASTER, master);
+    }
+    msg.nest(IFLA_LINKINFO, |info| match &link.kind {
+        LinkKind::Bridge => {
+            info.str(INFO_KIND, "bridge").nest(INFO_DATA, |data| {
+                data.u32(BR_FORWARD_DELAY, 0)
+                    .u32(BR_STP_STATE, 0)
+                    .u8(BR_MCAST_SNOOPING, 0);
+            });
+        }
+        LinkKind::Veth { peer: end } => {
+            info.str(INFO_KIND, "veth").nest(INFO_DATA, |data| {
+                data.nest(VETH_PEER, |msg| {
+                    msg.raw(&header(0, 0, 0)).str(IFLA_IFNAME, &end.name);
+                    basics(msg, end.mac, link.mtu);
+                    if let Some(fd) = peer {
+                        msg.u32(IFLA_NET_NS_FD, fd as u32);
+                    }
+                });
+            });
+        }
+        LinkKind::Vxlan {
+            vni, port, local, ..
+        } => {
+            info.str(INFO_KIND, "vxlan").nest(INFO_DATA, |data| {
+                data.u32(VXLAN_ID, *vni)
+                    .put(VXLAN_PORT, &port.to_be_bytes())
+                    .u8(VXLAN_LEARNING, 0)
+                    .u8(VXLAN_PROXY, 1);
+                if let Some(local) = local {
+                    let kind = if local.is_ipv4() {
+                        VXLAN_LOCAL
+                    } else {
+                        VXLAN_LOCAL6
+                    };
+                    data.put(kind, &ip_bytes(*local));
+                }
+            });
+        }
+    });
+    msg
+}
+
+fn basics(msg: &mut Msg, mac: Option<Mac>, mtu: Option<u32>) {
+    if let Some(mac) = mac {
+        msg.put(IFLA_ADDRESS, &mac.0);
+    }
+    if let Some(mtu) = mtu {
+        msg.u32(IFLA_MTU, mtu);
+    }
+}
+
+/// Marks a link as ours, sets what creation cannot, and sets it up. `port` only for a bridge's port.
+pub fn configure(index: u32, alias: &str, port: Option<BridgePort>) -> Msg {
+    let mut msg = up(index);
+    msg.put(IFLA_IFALIAS, alias.as_bytes());
+    if let Some(port) = port {
+        msg.nest(IFLA_LINKINFO, |info| {
+            info.str(INFO_SLAVE_KIND, "bridge")
+                .nest(INFO_SLAVE_DATA, |data| {
+                    data.u8(BRPORT_HAIRPIN, port.hairpin.into())
+                        .u8(BRPORT_LEARNING, (!port.no_learning).into())
+                        .u8(BRPORT_UNICAST_FLOOD, (!port.no_flood).into())
+                        .u8(BRPORT_PROXY_ARP, port.proxy_arp.into())
+                        .u8(BRPORT_ISOLATED, port.isolated.into());
+                });
+        });
+    }
+    msg
+}
+
+/// Changes what can be changed in place. `master` 0 takes the link out of its bridge.
+pub fn change(index: u32, mac: Option<Mac>, mtu: Option<u32>, master: Option<u32>) -> Msg {
+    let mut msg = Msg::new(RTM_NEWLINK, 0, &header(index, 0, 0));
+    basics(&mut msg, mac, mtu);
+    if let Some(master) = master {
+        msg.u32(IFLA_MASTER, master);
+    }
+    msg
+}
+
+/// A link as the kernel describes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    pub index: u32,
+    pub name: String,
+    pub kind: String,
+    pub alias: String,
+    pub mac: Option<Mac>,
+    pub mtu: u32,
+    pub up: bool,
+    /// Index of its bridge, 0 for none.
+    pub master: u32,
+    /// Index of a veth's other end, in that end's namespace.
+    pub other: u32,
+    pub port: BridgePort,
+    pub vxlan: SeenVxlan,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeenVxlan {
+    pub vni: u32,
+    pub port: u16,
+    pub local: Option<IpAddr>,
+    /// Learning, l2miss or l3miss on, or proxy off: not as we make them.
+    pub odd: bool,
+}
+
+/// The body of a `RTM_NEWLINK` or `RTM_DELLINK`. `None` also for the bridge's own partial notifications.
+pub fn parse(body: &[u8]) -> Option<Seen> {
+    if *body.first()? != 0 {
+        return None;
+    }
+    let mut seen = Seen {
+        index: wire::u32_at(body, 4)?,
+        up: wire::u32_at(body, 8)? & IFF_UP != 0,
+        ..Seen::default()
+    };
+    for (kind, value) in attrs(body.get(16..)?) {
+        match kind {
+            IFLA_ADDRESS => seen.mac = value.try_into().ok().map(Mac),
+            IFLA_IFNAME => seen.name = wire::text(value),
+            IFLA_MTU => seen.mtu = wire::u32_at(value, 0)?,
+            IFLA_LINK => seen.other = wire::u32_at(value, 0)?,
+            IFLA_MASTER => seen.master = wire::u32_at(value, 0)?,
+            IFLA_IFALIAS => seen.alias = wire::text(value),
+            IFLA_LINKINFO => info(value, &mut seen),
+            _ => {}
+        }
+    }
+    Some(seen)
+}
+
+fn info(value: &[u8], seen: &mut Seen) {
+    seen.kind = attr(value, INFO_KIND).map(wire::text).unwrap_or_default();
+    if let Some(data) = attr(value, INFO_SLAVE_DATA) {
+        let on = |kind| attr(data, kind).is_some_and(|v| v.first() == Some(&1));
+        seen.port = BridgePort {
+            hairpin: on(BRPORT_HAIRPIN),
+            isolated: on(BRPORT_ISOLATED),
+            proxy_arp: on(BRPORT_PROXY_ARP),
+            no_learning: !on(BRPORT_LEARNING),
+            no_flood: !on(BRPORT_UNICAST_FLOOD),
+        };
+    }
+    if let (Some(data), "vxlan") = (attr(value, INFO_DATA), seen.kind.as_str()) {
+        let on = |kind| attr(data, kind).is_some_and(|v| v.first() == Some(&1));
+        seen.vxlan = SeenVxlan {
+            vni: attr(data, VXLAN_ID)
+                .and_then(|v| wire::u32_at(v, 0))
+                .unwrap_or_default(),
+            port: attr(data, VXLAN_PORT)
+                .and_then(|v| v.try_into().ok())
+                .map_or(0, u16::from_be_bytes),
+            local: attr(data, VXLAN_LOCAL)
+                .or_else(|| attr(data, VXLAN_LOCAL6))
+                .and_then(wire::ip)
+                .filter(|ip| !ip.is_unspecified()),
+            odd: on(VXLAN_LEARNING) || on(VXLAN_L2MISS) || on(VXLAN_L3MISS) || !on(VXLAN_PROXY),
+        };
+    }
+}
+
+/// How a link stands to what is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    Good,
+    /// Something differs that can be changed in place.
+    Change,
+    /// It must be made anew.
+    Recreate,
+    /// Not ours, and nothing to be adopted: leave it alone.
+    Foreign,
+    /// A bridge that somebody else made and that we use as it is.
+    Lent,
+}
+
+/// Compares one end with its row. `master` is the wanted bridge's index (0: none wanted); `named`: the namespace is ours
+/// wholly.
+pub fn fit(link: &Link, seen: &Seen, master: u32, mark: &str, named: bool) -> Fit {
+    let (kind, frozen) = match &link.kind {
+        LinkKind::Bridge => ("bridge", true),
+        LinkKind::Veth { .. } => ("veth", true),
+        LinkKind::Vxlan {
+            vni, port, local, ..
+        } => {
+            let v = &seen.vxlan;
+            (
+                "vxlan",
+                (v.vni, v.port, v.local, v.odd) == (*vni, *port, *local, false),
+            )
+        }
+    };
+    if !named && seen.alias != mark {
+        let bridge = link.kind == LinkKind::Bridge && seen.kind == kind;
+        return if bridge { Fit::Lent } else { Fit::Foreign };
+    }
+    if seen.kind != kind || !frozen {
+        return Fit::Recreate;
+    }
+    let port = master == 0 || seen.port == link.port;
+    let good = seen.alias == mark
+        && seen.up
+        && seen.master == master
+        && port
+        && link.mac.is_none_or(|mac| seen.mac == Some(mac))
+        && link.mtu.is_none_or(|mtu| seen.mtu == mtu);
+    if good { Fit::Good } else { Fit::Change }
+}
+
+/// The same for a veth's other end.
+pub fn fit_peer(mac: Option<Mac>, mtu: Option<u32>, seen: &Seen) -> Fit {
+    let good = seen.up
+        && mac.is_none_or(|mac| seen.mac == Some(mac))
+        && mtu.is_none_or(|mtu| seen.mtu == mtu);
+    match seen.kind.as_str() {
+        "veth" if good => Fit::Good,
+        "veth" => Fit::Change,
+        _ => Fit::Recreate,
+    }
+}
