@@ -120,9 +120,10 @@ macro_rules! kinds {
 }
 
 kinds! {
+    // The order of a diff: what others refer to comes first.
     Cluster clusters,
-    Node nodes,
     Network networks,
+    Node nodes,
     Service services,
     Task tasks,
     Secret secrets,

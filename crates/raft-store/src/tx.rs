@@ -36,6 +36,11 @@ impl Tx {
         self.actions.is_empty()
     }
 
+    /// How often something was written.
+    pub fn writes(&self) -> usize {
+        self.actions.len()
+    }
+
     /// Fails with `Exists` when the id is taken. Sets `meta` (version, created and updated times).
     pub fn create(&mut self, object: impl Into<Object>) -> Result<(), Error> {
         let mut object = object.into();

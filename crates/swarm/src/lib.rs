@@ -14,11 +14,17 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod allocator;
 pub mod ca;
+mod constraint;
 pub mod control;
 pub mod id;
+pub mod loops;
 pub mod manager;
+mod orchestrator;
+mod scheduler;
 mod tls;
+mod turn;
 
 /// A gRPC failure as Docker's users know it: `rpc error: code = NotFound desc = …`.
 pub fn status_text(status: &tonic::Status) -> String {

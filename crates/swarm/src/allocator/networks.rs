@@ -1,0 +1,451 @@
+//! Subnets and VNIs of the networks, and the addresses in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipam::{Addresses, DefaultPool, Pools};
+use ipnet::IpNet;
+use raft_store::{Error, Kind, State};
+use swarm_wire::pb;
+
+use super::Allocator;
+use super::addresses::{Holder, Holding};
+use crate::turn::{NetworkExt, Turn};
+
+pub const VXLAN_IDS: &str = "com.docker.network.driver.overlay.vxlanid_list";
+
+/// Below are the numbers that 802.1Q uses; Windows nodes cannot use those (libnetwork ovmanager).
+const FIRST_VNI: u32 = 4096;
+const LAST_VNI: u32 = (1 << 24) - 1;
+
+pub struct Networks {
+    pools: Pools,
+    known: BTreeMap<String, Known>,
+    vnis: BTreeSet<u32>,
+    last_vni: u32,
+    held: BTreeMap<Holder, BTreeSet<Holding>>,
+    freed: bool,
+}
+
+/// An allocated network.
+struct Known {
+    name: String,
+    subnets: Vec<Addresses>,
+    vnis: Vec<u32>,
+    node_local: bool,
+}
+
+impl Default for Networks {
+    fn default() -> Self {
+        Self {
+            pools: Pools::new(vec![DefaultPool::swarm()]),
+            known: BTreeMap::new(),
+            vnis: BTreeSet::new(),
+            last_vni: FIRST_VNI - 1,
+            held: BTreeMap::new(),
+            freed: false,
+        }
+    }
+}
+
+impl Networks {
+    /// The cluster's pools are set once, before any network is there.
+    pub fn set_pools(&mut self, cluster: &pb::Cluster) {
+        if self.known.is_empty() && !cluster.default_address_pool.is_empty() {
+            self.pools = Pools::new(default_pools(cluster));
+        }
+    }
+
+    pub fn is_node_local(&self, id: &str) -> bool {
+        self.known.get(id).is_some_and(|known| known.node_local)
+    }
+
+    /// Nodes with an address in the network.
+    pub fn nodes_on(&self, id: &str) -> BTreeSet<String> {
+        let on_it =
+            |holdings: &BTreeSet<Holding>| holdings.iter().any(|(network, _)| network == id);
+        self.held
+            .iter()
+            .filter(|((kind, _), holdings)| *kind == Kind::Node && on_it(holdings))
+            .map(|((_, node), _)| node.clone())
+            .collect()
+    }
+
+    /// Gives the network what it has not got yet: a subnet and a gateway per IPAM config, a VNI per IPv4 subnet.
+    /// One that is allocated already keeps all of it. On failure nothing is taken.
+    pub fn allocate(&mut self, network: &pb::Network) -> Result<pb::Network, String> {
+        let mut network = network.clone();
+        if self.known.contains_key(&network.id) {
+            return Ok(network);
+        }
+        let mut known = Known {
+            name: network.name().to_owned(),
+            subnets: Vec::new(),
+            vnis: Vec::new(),
+            node_local: network.node_local(),
+        };
+        let driver = network.driver().to_owned();
+        if known.node_local {
+            network.driver_state = Some(pb::Driver {
+                name: driver,
+                ..Default::default()
+            });
+            // Docker's agents look into it without asking whether it is there.
+            network.ipam = Some(pb::IpamOptions {
+                driver: Some(pb::Driver::default()),
+                ..Default::default()
+            });
+        } else if let Err(reason) = self
+            .allocate_subnets(&mut network, &mut known)
+            .and_then(|()| self.allocate_vnis(&mut network, &mut known, driver))
+        {
+            self.release(&known);
+            return Err(reason);
+        }
+        self.known.insert(network.id.clone(), known);
+        // Whatever waits may wait for this network.
+        self.freed = true;
+        Ok(network)
+    }
+
+    fn allocate_subnets(
+        &mut self,
+        network: &mut pb::Network,
+        known: &mut Known,
+    ) -> Result<(), String> {
+        let spec = network.spec.as_ref().and_then(|spec| spec.ipam.as_ref());
+        let mut ipam = network.ipam.clone().unwrap_or_else(|| pb::IpamOptions {
+            driver: Some(
+                spec.and_then(|ipam| ipam.driver.clone())
+                    .unwrap_or(pb::Driver {
+                        name: "default".into(),
+                        ..Default::default()
+                    }),
+            ),
+            configs: spec.map(|ipam| ipam.configs.clone()).unwrap_or_default(),
+        });
+        if ipam.configs.is_empty() {
+            ipam.configs.push(pb::IpamConfig {
+                family: pb::ipam_config::AddressFamily::Ipv4.into(),
+                ..Default::default()
+            });
+        }
+        for config in &mut ipam.configs {
+            let subnet = self
+                .take_subnet(config)
+                .map_err(|error| error.to_string())?;
+            let range = config.range.parse().ok();
+            known.subnets.push(Addresses::new(subnet, range));
+            let Some(addresses) = known.subnets.last_mut() else {
+                continue;
+            };
+            config.subnet = subnet.to_string();
+            let gateway = match config.gateway.parse() {
+                Ok(gateway) => addresses.claim(gateway).map(|()| gateway),
+                Err(_) => addresses.take_serial(),
+            };
+            config.gateway = gateway
+                .map_err(|error| format!("gateway of {subnet}: {error}"))?
+                .to_string();
+            for reserved in config
+                .reserved
+                .values()
+                .filter_map(|address| address.parse().ok())
+            {
+                let claimed = addresses.claim(reserved);
+                claimed.map_err(|error| format!("auxiliary address {reserved}: {error}"))?;
+            }
+        }
+        network.ipam = Some(ipam);
+        Ok(())
+    }
+
+    fn take_subnet(&mut self, config: &pb::IpamConfig) -> Result<IpNet, ipam::Error> {
+        let v6 = config.family() == pb::ipam_config::AddressFamily::Ipv6;
+        match config.subnet.parse::<IpNet>() {
+            Ok(subnet) => self.pools.claim(subnet.trunc()).map(|()| subnet.trunc()),
+            Err(_) => self.pools.take_default(v6, &[]),
+        }
+    }
+
+    /// One for each IPv4 subnet, in order. The user may name them.
+    fn allocate_vnis(
+        &mut self,
+        network: &mut pb::Network,
+        known: &mut Known,
+        driver: String,
+    ) -> Result<(), String> {
+        let spec = network
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.driver_config.as_ref());
+        let mut options = spec
+            .map(|driver| driver.options.clone())
+            .unwrap_or_default();
+        options.extend(
+            network
+                .driver_state
+                .iter()
+                .flat_map(|state| state.options.clone()),
+        );
+        let asked = parse_vnis(options.get(VXLAN_IDS).map_or("", String::as_str))?;
+        let v4 = known.subnets.iter().filter(|a| a.subnet().addr().is_ipv4());
+        for (n, addresses) in v4.enumerate() {
+            let pool = addresses.subnet();
+            let vni = match asked.get(n) {
+                Some(vni) if self.vnis.contains(vni) => {
+                    return Err(format!(
+                        "could not assign vxlan id {vni} to pool {pool}: it is in use"
+                    ));
+                }
+                Some(vni) => *vni,
+                None => self
+                    .next_vni()
+                    .ok_or_else(|| format!("could not obtain vxlan id for pool {pool}"))?,
+            };
+            self.vnis.insert(vni);
+            known.vnis.push(vni);
+        }
+        let list: Vec<_> = known.vnis.iter().map(u32::to_string).collect();
+        options.insert(VXLAN_IDS.into(), list.join(","));
+        network.driver_state = Some(pb::Driver {
+            name: driver,
+            options,
+        });
+        Ok(())
+    }
+
+    /// Next after the last one, wrapping: nodes may still be taking down the network that had it before.
+    fn next_vni(&mut self) -> Option<u32> {
+        let free = |vni: &u32| !self.vnis.contains(vni);
+        let vni = (self.last_vni + 1..=LAST_VNI)
+            .find(free)
+            .or_else(|| (FIRST_VNI..=LAST_VNI).find(free))?;
+        self.last_vni = vni;
+        Some(vni)
+    }
+
+    pub fn forget(&mut self, id: &str) {
+        if let Some(known) = self.known.remove(id) {
+            self.release(&known);
+            for holdings in self.held.values_mut() {
+                holdings.retain(|(network, _)| network != id);
+            }
+            self.held.retain(|_, holdings| !holdings.is_empty());
+        }
+    }
+
+    fn release(&mut self, known: &Known) {
+        for addresses in &known.subnets {
+            self.pools.release(&addresses.subnet());
+        }
+        for vni in &known.vnis {
+            self.vnis.remove(vni);
+        }
+        self.freed = true;
+    }
+
+    #[cfg(test)]
+    pub fn usage(&self) -> impl PartialEq + std::fmt::Debug + use<> {
+        let used = |known: &Known| -> Vec<_> {
+            let each = known.subnets.iter();
+            each.map(|a| (a.subnet(), a.used())).collect()
+        };
+        let used: BTreeMap<_, _> = self
+            .known
+            .iter()
+            .map(|(id, known)| (id.clone(), used(known)))
+            .collect();
+        (used, self.vnis.clone(), self.held.clone())
+    }
+
+    pub fn held(&self, holder: &Holder) -> BTreeSet<Holding> {
+        self.held.get(holder).cloned().unwrap_or_default()
+    }
+
+    /// Makes what the holder has exactly `wanted`: claims what is new, gives back the rest.
+    pub fn hold(&mut self, holder: Holder, wanted: BTreeSet<Holding>) {
+        let mut held = self.held(&holder);
+        for (network, address) in held.difference(&wanted) {
+            if let Some(addresses) = self.addresses(network, *address) {
+                addresses.release(*address);
+                self.freed = true;
+            }
+        }
+        held.retain(|holding| wanted.contains(holding));
+        for (network, address) in wanted {
+            if held.contains(&(network.clone(), address)) {
+                continue;
+            }
+            match self.addresses(&network, address).map(|a| a.claim(address)) {
+                Some(Ok(())) => {
+                    held.insert((network, address));
+                }
+                Some(Err(error)) => {
+                    tracing::error!(?holder, network, %address, %error, "a stored address cannot be claimed");
+                }
+                // The network has been removed under it.
+                None => {}
+            }
+        }
+        match held.is_empty() {
+            true => self.held.remove(&holder),
+            false => self.held.insert(holder, held),
+        };
+    }
+
+    fn addresses(&mut self, network: &str, address: IpAddr) -> Option<&mut Addresses> {
+        let known = self.known.get_mut(network)?;
+        known
+            .subnets
+            .iter_mut()
+            .find(|a| a.subnet().contains(&address))
+    }
+
+    /// An address in the network, `asked` or the next free one, IPv4 before IPv6, with its prefix length.
+    pub fn take(
+        &mut self,
+        holder: &Holder,
+        network: &str,
+        asked: Option<IpAddr>,
+    ) -> Result<String, String> {
+        let known = self.known.get_mut(network);
+        let known = known.ok_or_else(|| format!("network {network} is not allocated yet"))?;
+        let mut full = Vec::new();
+        let mut subnets: Vec<_> = known.subnets.iter_mut().collect();
+        subnets.sort_by_key(|a| a.subnet().addr().is_ipv6());
+        for addresses in subnets {
+            let subnet = addresses.subnet();
+            let taken = match asked {
+                Some(asked) => addresses.claim(asked).map(|()| asked),
+                None => addresses.take_serial(),
+            };
+            match taken {
+                Ok(address) => {
+                    let holding = (network.to_owned(), address);
+                    self.held.entry(holder.clone()).or_default().insert(holding);
+                    return Ok(format!("{address}/{}", subnet.prefix_len()));
+                }
+                Err(ipam::Error::OutOfRange) => {}
+                Err(ipam::Error::NoAddress) => {
+                    full.push(format!("{} addresses of {subnet} in use", addresses.used()));
+                }
+                Err(error) => {
+                    let asked = asked.map(|a| a.to_string()).unwrap_or_default();
+                    return Err(format!(
+                        "{error}: {asked} on network {} ({network})",
+                        known.name
+                    ));
+                }
+            }
+        }
+        Err(match asked {
+            Some(asked) => format!(
+                "invalid address {asked}: It does not belong to any of this network's subnets"
+            ),
+            None => format!(
+                "no available IPv4 addresses on this network's address pools: {} ({network}): {}",
+                known.name,
+                full.join(", ")
+            ),
+        })
+    }
+
+    /// Whether something was given back since the last time.
+    pub fn take_freed(&mut self) -> bool {
+        std::mem::take(&mut self.freed)
+    }
+}
+
+impl Allocator {
+    /// The ingress network first, then in order of age.
+    pub(super) fn allocate_networks(&mut self, turn: &mut Turn) -> Result<(), Error> {
+        let state = turn.state().clone();
+        let todo = std::mem::take(&mut self.todo.networks);
+        let mut networks: Vec<_> = todo
+            .iter()
+            .filter_map(|id| state.networks.get(id))
+            .collect();
+        networks.sort_by_key(|network| {
+            let created = network.meta.as_ref().and_then(|meta| meta.created_at);
+            (
+                !network.is_ingress(),
+                created.map(|at| (at.seconds, at.nanos)),
+            )
+        });
+        for network in networks {
+            if network.allocated() {
+                continue;
+            }
+            match self.networks.allocate(network) {
+                Ok(allocated) => turn.update(allocated)?,
+                Err(reason) => {
+                    tracing::warn!(network = network.id, reason, "no room for a network");
+                    self.waiting.networks.insert(network.id.clone());
+                }
+            }
+        }
+        // What waits for a network can go on in this very run.
+        if self.networks.take_freed() {
+            self.todo.services.append(&mut self.waiting.services);
+            self.todo.tasks.append(&mut self.waiting.tasks);
+            self.todo.nodes.append(&mut self.waiting.nodes);
+            self.todo.nodes.extend(state.nodes.keys().cloned());
+        }
+        Ok(())
+    }
+}
+
+/// Whether a network could be allocated beside all that are there, and what is in its way: asked before it is made.
+pub fn check_network(state: &State, spec: &pb::NetworkSpec) -> Result<(), String> {
+    let mut networks = Networks::default();
+    for cluster in state.clusters.values() {
+        networks.set_pools(cluster);
+    }
+    // Those that wait for room have named their subnets all the same.
+    let (allocated, waiting): (Vec<_>, Vec<_>) =
+        state.networks.values().partition(|n| n.allocated());
+    for network in allocated.into_iter().chain(waiting) {
+        if let Err(reason) = networks.allocate(network) {
+            tracing::debug!(network = network.id, reason, "not counted");
+        }
+    }
+    let network = pb::Network {
+        spec: Some(spec.clone()),
+        ..Default::default()
+    };
+    networks.allocate(&network).map(drop)
+}
+
+fn default_pools(cluster: &pb::Cluster) -> Vec<DefaultPool> {
+    let size = match cluster.subnet_size {
+        0 => 24,
+        size => u8::try_from(size).unwrap_or(u8::MAX),
+    };
+    let each = |text: &String| {
+        let pool = text
+            .parse()
+            .ok()
+            .and_then(|base| DefaultPool::new(base, size).ok());
+        if pool.is_none() {
+            tracing::error!(pool = text, size, "a default address pool cannot be used");
+        }
+        pool
+    };
+    cluster
+        .default_address_pool
+        .iter()
+        .filter_map(each)
+        .collect()
+}
+
+fn parse_vnis(list: &str) -> Result<Vec<u32>, String> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|vni| !vni.is_empty())
+        .map(|vni| match vni.parse() {
+            Ok(number) if number <= LAST_VNI => Ok(number),
+            _ => Err(format!("invalid vxlan id value {vni:?} passed")),
+        })
+        .collect()
+}
