@@ -279,7 +279,8 @@ impl Agent {
             } => {
                 self.connect_within(to, Exchange::Ping { seq, message }, timeout);
             }
-            Action::Up { name, addr } => self.db.peer_up(now, &name, addr),
+            Action::Up { name, addr } => self.db.peer_up(now, &mut self.rng, &name, addr),
+            Action::Recovered { name } => self.db.came_back(&mut self.rng, &name),
             Action::Failed { name } => self.db.peer_failed(now, &name),
             Action::Left { name } => self.db.peer_left(now, &name),
         }

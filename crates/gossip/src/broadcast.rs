@@ -8,6 +8,10 @@ use bytes::Bytes;
 /// memberlist's `RetransmitMult`.
 const RETRANSMIT_MULT: u32 = 4;
 
+/// In a small cluster memberlist gives up after 0.6 s, before the failure detector could notice that nobody heard. Longer
+/// than a probe's interval leaves no gap between the two.
+const MIN_TRANSMITS: u32 = 8;
+
 /// A node that is alone keeps changing things without anybody to tell. What is dropped here reaches a later peer by bulk
 /// sync.
 const MAX_QUEUED: usize = 8192;
@@ -96,7 +100,8 @@ impl Queue {
 }
 
 fn retransmit_limit(nodes: usize) -> u32 {
-    RETRANSMIT_MULT * ((nodes + 1) as f64).log10().ceil() as u32
+    let scaled = RETRANSMIT_MULT * ((nodes + 1) as f64).log10().ceil() as u32;
+    scaled.max(MIN_TRANSMITS)
 }
 
 #[cfg(test)]
@@ -111,7 +116,7 @@ mod tests {
     fn a_message_is_sent_as_often_as_the_cluster_needs() {
         let mut queue = Queue::default();
         queue.push(None, "once");
-        for _ in 0..4 {
+        for _ in 0..8 {
             assert_eq!(round(&mut queue, 100), ["once"]);
         }
         assert!(queue.is_empty());

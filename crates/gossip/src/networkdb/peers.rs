@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 
 use prost::Message as _;
+use rand::rngs::StdRng;
 
 use super::{NetworkDb, PROOF_WAIT, REAP_NETWORK, REAP_NODE};
 use crate::{
@@ -91,7 +92,7 @@ impl NetworkDb {
     }
 
     /// SWIM holds the node alive.
-    pub fn peer_up(&mut self, now: Instant, name: &str, addr: SocketAddr) {
+    pub fn peer_up(&mut self, now: Instant, rng: &mut StdRng, name: &str, addr: SocketAddr) {
         tracing::info!(node = name, %addr, "node joined");
         self.events.push_back(Event::NodeJoin {
             name: name.to_owned(),
@@ -117,7 +118,7 @@ impl NetworkDb {
         peer.since = now;
         if returns {
             peer.unproven_until = Some(now + PROOF_WAIT);
-            self.returned(name);
+            self.came_back(rng, name);
         }
     }
 

@@ -103,6 +103,15 @@ impl NetworkDb {
         if old.is_some_and(|old| !new.is_newer_than(old)) {
             return;
         }
+        if deletes && let Some(ours) = old.filter(|old| old.owner == self.name && !old.deleted()) {
+            // The key went from that node to us, and its delete comes late: our row has to be the newer one.
+            let ours = Entry {
+                l_time: self.table_clock.tick(),
+                ..ours.clone()
+            };
+            self.vouch(now, &event, ours);
+            return;
+        }
         // The delete of something we never had is passed on only by bulk sync, and not when it is about to expire, or such
         // deletes would circle forever.
         let relay = match old {
@@ -158,13 +167,19 @@ impl NetworkDb {
             key,
             "correcting a stale row of ours"
         );
+        self.vouch(now, event, truth);
+    }
+
+    /// Stores and broadcasts our own row under the key of an event that contradicts it.
+    fn vouch(&mut self, now: Instant, event: &TableEvent, truth: Entry) {
+        let (network, table, key) = (&event.network_id, &event.table_name, &event.key);
         let change = if truth.deleted() {
             Change::Delete
         } else {
             Change::Create
         };
-        let correction = truth.event(now, &event.network_id, table, key, change);
-        self.replace(&event.network_id, table, key, Some(truth));
+        let correction = truth.event(now, network, table, key, change);
+        self.replace(network, table, key, Some(truth));
         self.broadcast(&correction);
     }
 }

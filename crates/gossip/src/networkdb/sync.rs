@@ -2,7 +2,9 @@
 //!
 //! Docker syncs when it joins a network (with all peers, one after the other), every 30 seconds, and with a failed node
 //! that it reached again. We sync with three peers when we join, and when nodes return from failure with three of them at
-//! once: one answer holds what its side of the partition knows, so fifty returning nodes need not all be asked.
+//! once: one answer holds what its side of the partition knows, so fifty returning nodes need not all be asked. A node that
+//! merely did not answer for a moment counts as returning too: gossip is not repeated for long, and Docker's nodes stay
+//! wrong for up to 30 seconds after a cut that was too short to kill.
 
 use std::{
     collections::BTreeSet,
@@ -28,6 +30,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 const FIRST_ROUND: usize = 3;
 /// After a join without an answer, we relay all the same.
 const BLIND_AFTER: Duration = Duration::from_secs(5);
+/// How many nodes of a network ask one that came back.
+const ASKERS: usize = 6;
 const SOON: Duration = Duration::from_millis(100);
 
 /// A stream that the core wants to have opened.
@@ -88,14 +92,23 @@ impl Returns {
 }
 
 impl NetworkDb {
-    /// A failed node is back.
-    pub(super) fn returned(&mut self, name: &str) {
-        if !self.common_networks(name).is_empty() {
-            if self.returns.waiting.is_empty() {
-                self.returns.answers = 0;
-            }
-            self.returns.waiting.insert(name.to_owned());
+    /// A node is back from failure, or answers again after a silence. A few of its peers ask it what they missed, and hand
+    /// that on; if all of them did, a large cluster would run it over.
+    pub fn came_back(&mut self, rng: &mut StdRng, name: &str) {
+        let common = self.common_networks(name);
+        let peers = common
+            .iter()
+            .map(|id| self.attached(id).count())
+            .max()
+            .unwrap_or(0);
+        let chosen = peers <= ASKERS || rng.random_ratio(ASKERS as u32, peers as u32);
+        if common.is_empty() || !chosen {
+            return;
         }
+        if self.returns.waiting.is_empty() {
+            self.returns.answers = 0;
+        }
+        self.returns.waiting.insert(name.to_owned());
     }
 
     /// Something about the network is news to us that somebody else knows better.

@@ -40,6 +40,7 @@ impl Swim {
             self.alive_myself(alive);
             return;
         }
+        let was = self.members.get(&alive.node).map(|member| member.state);
         let was_up = match self.members.get(&alive.node) {
             Some(known) if known.alive.addr != alive.addr && known.state != State::Left => {
                 tracing::debug!(node = alive.node, addr = %alive.addr, "name is used at two addresses");
@@ -61,12 +62,15 @@ impl Swim {
             state: State::Alive,
             since: now,
             suspicion: None,
+            shaky: None,
             replaced: false,
         };
         self.members.insert(name.clone(), member);
         if !was_up {
             self.replace_predecessor(now, &name, addr);
             self.actions.push_back(Action::Up { name, addr });
+        } else if was == Some(State::Suspect) {
+            self.actions.push_back(Action::Recovered { name });
         }
     }
 
@@ -83,6 +87,7 @@ impl Swim {
                 member.state = State::Left;
                 member.since = now;
                 member.suspicion = None;
+                member.shaky = None;
                 self.actions.push_back(Action::Left { name: old.clone() });
             }
         }
@@ -145,6 +150,7 @@ impl Swim {
             .push(Some(said.node.clone()), said.encode(kind::DEAD));
         member.alive.incarnation = said.incarnation;
         member.suspicion = None;
+        member.shaky = None;
         member.since = now;
         let name = said.node;
         if said_it_itself {

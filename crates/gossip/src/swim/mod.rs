@@ -11,7 +11,8 @@
 //!                                                          └──────┘
 //! ```
 //!
-//! Beyond memberlist, and invisible to it: an accusation of ourselves is answered to the accuser directly, not only by
+//! Beyond memberlist, and invisible to it: a node that missed a probe is pinged until it answers or dies, because what was
+//! said meanwhile is lost to it and it must be told again ([`Action::Recovered`]); an accusation of ourselves is answered to the accuser directly, not only by
 //! gossip; a dead member of whom somebody says that it lives is asked at once ([`Swim::merge`]); a new name at a member's
 //! address replaces that member here too, not only in NetworkDB. Together they let a healed partition be whole again after
 //! one contact and one round trip.
@@ -66,6 +67,10 @@ pub enum Action {
         name: String,
         addr: SocketAddr,
     },
+    /// It did not answer for a moment, and does again: what it and we said in between was lost.
+    Recovered {
+        name: String,
+    },
     Failed {
         name: String,
     },
@@ -80,6 +85,8 @@ struct Member {
     state: State,
     since: Instant,
     suspicion: Option<Suspicion>,
+    /// It missed a probe; when to ping it again.
+    shaky: Option<Instant>,
     /// Left because another name came up at its address.
     replaced: bool,
 }
@@ -183,12 +190,16 @@ impl Swim {
     pub fn handle_timeout(&mut self, now: Instant, rng: &mut StdRng) {
         self.bury(now);
         self.probe_timeout(now, rng);
+        self.ping_shaky(now);
     }
 
     pub fn poll_timeout(&self) -> Instant {
         let suspicions = self.members.values().filter_map(|m| m.suspicion.as_ref());
         let suspicions = suspicions.map(Suspicion::deadline);
-        suspicions.fold(self.probe_deadline(), Instant::min)
+        let shaky = self.members.values().filter_map(|m| m.shaky);
+        suspicions
+            .chain(shaky)
+            .fold(self.probe_deadline(), Instant::min)
     }
 
     /// A few nodes to gossip with: those that are up, and the dead who may not know yet that they are.

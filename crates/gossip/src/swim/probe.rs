@@ -8,7 +8,7 @@ use std::{
 
 use rand::{RngExt, rngs::StdRng, seq::SliceRandom};
 
-use super::{Action, PROBE_INTERVAL, Swim};
+use super::{Action, Member, PROBE_INTERVAL, Swim};
 use crate::{
     pick::pick,
     wire::{
@@ -19,6 +19,8 @@ use crate::{
 
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 const INDIRECT_CHECKS: usize = 3;
+/// How soon a node that missed a probe is pinged again, and again.
+const SHAKY_INTERVAL: Duration = Duration::from_millis(250);
 /// Indirect pings that we carry for others at one time.
 const MAX_RELAYS: usize = 1024;
 
@@ -30,6 +32,8 @@ pub struct Prober {
     current: Option<Probe>,
     /// By the number that we pinged with.
     relays: BTreeMap<u32, Relay>,
+    /// Pings to shaky nodes, by number, with the time when they are forgotten.
+    checks: BTreeMap<u32, (String, Instant)>,
 }
 
 #[derive(Debug)]
@@ -60,6 +64,7 @@ impl Prober {
             next: now + PROBE_INTERVAL.mul_f64(rng.random()),
             current: None,
             relays: BTreeMap::new(),
+            checks: BTreeMap::new(),
         }
     }
 
@@ -107,8 +112,11 @@ impl Swim {
             .as_ref()
             .is_some_and(|probe| probe.seq == seq)
         {
-            self.prober.current = None;
+            let target = self.prober.current.take().map(|probe| probe.target);
             self.improve_health();
+            self.recovered(&target.unwrap_or_default());
+        } else if let Some((name, _)) = self.prober.checks.remove(&seq) {
+            self.recovered(&name);
         } else if let Some(relay) = self.prober.relays.remove(&seq) {
             self.reply(relay.origin, encode_ack(relay.origin_seq));
         }
@@ -159,6 +167,36 @@ impl Swim {
             if self.prober.current.is_none() && !self.has_left {
                 self.probe_next(now, rng);
             }
+        }
+    }
+
+    /// A node that missed a probe answers.
+    fn recovered(&mut self, name: &str) {
+        if let Some(member) = self.members.get_mut(name)
+            && member.shaky.take().is_some()
+        {
+            self.prober.checks.retain(|_, (checked, _)| checked != name);
+            self.actions.push_back(Action::Recovered {
+                name: name.to_owned(),
+            });
+        }
+    }
+
+    pub(super) fn ping_shaky(&mut self, now: Instant) {
+        self.prober.checks.retain(|_, (_, until)| *until > now);
+        let due = |member: &Member| member.shaky.is_some_and(|at| at <= now);
+        let due = self.members.iter_mut().filter(|(_, member)| due(member));
+        let due: Vec<(String, SocketAddr)> = due
+            .map(|(name, member)| {
+                member.shaky = Some(now + SHAKY_INTERVAL);
+                (name.clone(), member.alive.addr)
+            })
+            .collect();
+        for (name, to) in due {
+            let seq = self.next_seq();
+            let ping = self.ping(seq, &name).encode();
+            self.prober.checks.insert(seq, (name, now + PROBE_INTERVAL));
+            self.send(to, vec![ping]);
         }
     }
 
@@ -218,9 +256,12 @@ impl Swim {
         let Some(mut probe) = self.prober.current.take() else {
             return;
         };
-        let Some(target) = self.members.get(&probe.target) else {
+        let Some(target) = self.members.get_mut(&probe.target) else {
             return;
         };
+        if target.is_up() {
+            target.shaky = Some(now + SHAKY_INTERVAL);
+        }
         let (addr, versions) = (target.alive.addr, target.alive.versions);
         let helpers = self
             .members
