@@ -1,0 +1,51 @@
+//! What the host's cgroups are like, and the tidying of our parent group. The runtime does the rest.
+
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = "/sys/fs/cgroup";
+const CGROUP2_MAGIC: i128 = 0x6367_7270;
+
+/// Only the unified hierarchy is mounted.
+pub(crate) fn is_v2() -> bool {
+    rustix::fs::statfs(ROOT).is_ok_and(|stat| i128::from(stat.f_type) == CGROUP2_MAGIC)
+}
+
+pub(crate) fn limits_swap() -> bool {
+    if is_v2() {
+        // The root group has no limit files; any child with the memory controller has.
+        return std::fs::read_dir(ROOT).is_ok_and(|mut entries| {
+            entries.any(|entry| entry.is_ok_and(|e| e.path().join("memory.swap.max").exists()))
+        });
+    }
+    Path::new(ROOT)
+        .join("memory/memory.memsw.limit_in_bytes")
+        .exists()
+}
+
+/// Removes the parent group from every hierarchy; where it still has groups in it, it stays.
+pub(crate) fn remove_parent(parent: &str) {
+    let parent = parent.trim_matches('/');
+    if parent.is_empty() {
+        return;
+    }
+    for hierarchy in hierarchies() {
+        let mut group = hierarchy.join(parent);
+        while group != hierarchy && std::fs::remove_dir(&group).is_ok() {
+            group.pop();
+        }
+    }
+}
+
+fn hierarchies() -> Vec<PathBuf> {
+    if is_v2() {
+        return vec![PathBuf::from(ROOT)];
+    }
+    let Ok(entries) = std::fs::read_dir(ROOT) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}

@@ -1,0 +1,365 @@
+//! Starting a container, step by step, each undone when a later one fails.
+//!
+//!     overlay mount ─┐
+//!                    ├─► config.json ─► conmon, runc create ─► attach waiting clients ─► runc start ─► watch
+//!     sandbox ───────┘
+
+use std::path::Path;
+use std::sync::Arc;
+
+use engine_types::{Error, Result, Time};
+
+use crate::error::{Doing, blocking, lock};
+use crate::image::overlay;
+use crate::inner::{Container, Inner, Live};
+use crate::record::Record;
+use crate::root::Root;
+use crate::runtime::{Conmon, Kind, pidfd};
+use crate::spec::mounts::SHM_DIR;
+use crate::spec::namespaces::Joined;
+use crate::spec::{self, Facts, devices, user};
+use crate::streams::Connection;
+use crate::{Engine, cgroup, copy, create};
+
+/// Exit code of a container that never ran, when nothing says better.
+const NOT_STARTED: i64 = 128;
+const PASSWD_LIMIT: u64 = 4 << 20;
+
+impl Engine {
+    pub async fn start_container(&self, id: &str) -> Result<()> {
+        let container = self.inner.find(id)?;
+        let _changing = container.changing.lock().await;
+        let state = container.with(|record| record.state.clone());
+        if state.paused {
+            return Err(Error::conflict(
+                "cannot start a paused container, try unpause instead",
+            ));
+        }
+        if state.running {
+            return Err(Error::not_modified("the container is already running"));
+        }
+        if state.removing {
+            return Err(Error::conflict(
+                "container is marked for removal and cannot be started",
+            ));
+        }
+        // A start by hand ends the wait of a restart policy and begins its count anew.
+        container.stop_restarting.notify_waiters();
+        container.change(|record| {
+            record.state.restarting = false;
+            record.restart_count = 0;
+        });
+        container
+            .backoff
+            .store(0, std::sync::atomic::Ordering::Relaxed);
+        self.start_locked(&container).await
+    }
+
+    /// Starts a container whose `changing` lock is held.
+    pub(crate) async fn start_locked(&self, container: &Arc<Container>) -> Result<()> {
+        match self.bring_up(container).await {
+            Ok(live) => {
+                self.started(container, live).await;
+                Ok(())
+            }
+            Err(error) => {
+                self.inner.tear_down(container).await;
+                let (code, error) = translate(error);
+                container.change(|record| {
+                    record.state.error.clone_from(&error.message);
+                    record.state.exit_code = code;
+                    record.state.restarting = false;
+                });
+                self.inner.save_soon(container);
+                lock(&container.pending).clear();
+                container.phase.send_modify(|phase| {
+                    phase.running = false;
+                    phase.exit_code = code;
+                });
+                if container.with(|record| record.host_config.auto_remove) {
+                    let engine = self.clone();
+                    let container = container.clone();
+                    tokio::spawn(async move { engine.auto_remove(&container).await });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn bring_up(&self, container: &Arc<Container>) -> Result<Live> {
+        let inner = &self.inner;
+        let record = container.record();
+        let joined = self.joined(&record)?;
+        let prepared = {
+            let (inner, container, record) = (inner.clone(), container.clone(), record.clone());
+            blocking(move || inner.prepare(&container.id, &record))
+        };
+        let (sandbox, user) = tokio::join!(inner.network_up(container), prepared);
+        let (sandbox, user) = match (sandbox, user) {
+            (Ok(sandbox), Ok(user)) => (sandbox, user),
+            // `tear_down` takes the half that went well away again.
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        let host = &record.host_config;
+        let config = spec::generate(
+            &record,
+            &Facts {
+                id: &container.id,
+                rootfs: &inner.rootfs(&container.id),
+                data_dir: &inner.data_dir(&container.id),
+                user,
+                netns: sandbox.netns,
+                joined,
+                devices: devices::collect(host)?,
+                hostname: record.config.hostname.clone(),
+                cgroup_v2: cgroup::is_v2(),
+                cgroup_parent: &inner.config.cgroup_parent,
+                init: match host.init {
+                    Some(true) => Some(create::init_program()?),
+                    _ => None,
+                },
+            },
+        )?;
+        let bundle = inner.run_dir(&container.id);
+        let text = serde_json::to_vec(&config).doing("encode the runtime's configuration")?;
+        std::fs::write(bundle.join("config.json"), text)
+            .doing("write the runtime's configuration")?;
+
+        let _cgroups = inner.cgroups.read().await;
+        let log = record.keeps_log().then(|| inner.log_path(&container.id));
+        let stdin_once = record.config.stdin_once;
+        let mut conmon = inner.runtimes.conmon(
+            &host.runtime,
+            &Conmon {
+                id: &container.id,
+                unit: &container.id,
+                name: &record.name,
+                bundle: &bundle,
+                tty: record.config.tty,
+                stdin: record.config.open_stdin,
+                keep_stdin: record.config.open_stdin && !stdin_once,
+                log: log.as_deref(),
+                log_size_max: log_size_max(&record)?,
+                kind: Kind::Container,
+            },
+        )?;
+        let pid = conmon.pid().await.map_err(|error| {
+            Error::system(format!(
+                "failed to create task for container: failed to create shim task: OCI runtime create failed: {}: \
+                 unknown",
+                error.message
+            ))
+        })?;
+        let live = Live {
+            pid,
+            init: pidfd(pid)?,
+        };
+        for wanted in std::mem::take(&mut *lock(&container.pending)) {
+            drop(Connection::open(&bundle)?.pump(wanted));
+        }
+        inner
+            .runtimes
+            .run(&host.runtime, &["start", &container.id])
+            .await
+            .map_err(|error| {
+                Error::system(format!(
+                    "failed to start container: OCI runtime start failed: {}: unknown",
+                    error.message
+                ))
+            })?;
+        Ok(live)
+    }
+
+    /// The container runs: record it, tell everybody, watch for its end.
+    async fn started(&self, container: &Arc<Container>, live: Live) {
+        container.change(|record| {
+            let state = &mut record.state;
+            state.running = true;
+            state.paused = false;
+            state.restarting = false;
+            state.oom_killed = false;
+            state.pid = live.pid;
+            state.exit_code = 0;
+            state.error.clear();
+            state.started_at = Time::now();
+            state.finished_at = Time::default();
+            state.manually_stopped = false;
+            state.health = crate::health::initial(&record.config);
+        });
+        *lock(&container.live) = Some(Arc::new(live));
+        // The next daemon finds out by itself that it runs; only its beginning's time would be lost.
+        self.inner.save_soon(container);
+        container.phase.send_modify(|phase| phase.running = true);
+        self.announce(container).await;
+        self.inner.event(container, "start", &[]);
+        self.watch(container);
+        crate::health::spawn(self, container);
+    }
+
+    fn joined(&self, record: &Record) -> Result<Joined> {
+        let pid = |mode: &str, what: &str| -> Result<Option<i32>> {
+            let Some(id) = mode.strip_prefix("container:") else {
+                return Ok(None);
+            };
+            let live = self.inner.find(id)?.live().ok_or_else(|| {
+                Error::conflict(format!(
+                    "cannot join {what} of a non running container: {id}"
+                ))
+            })?;
+            Ok(Some(live.pid))
+        };
+        pid(&record.host_config.network_mode, "network namespace")?;
+        Ok(Joined {
+            pid: pid(&record.host_config.pid_mode, "PID namespace")?,
+            ipc: pid(&record.host_config.ipc_mode, "IPC namespace")?,
+        })
+    }
+}
+
+impl Inner {
+    /// Bundle folder, root file system, the files under `/etc`, volumes; returns who the process is.
+    fn prepare(&self, id: &str, record: &Record) -> Result<user::User> {
+        let bundle = self.run_dir(id);
+        if bundle.exists() {
+            crate::image::layers::remove_dir(&bundle);
+        }
+        std::fs::create_dir_all(&bundle).doing("create the bundle")?;
+        crate::image::layers::set_mode(&bundle, 0o700)?;
+        self.mount_rootfs(id, record)?;
+        let data = self.data_dir(id);
+        std::fs::write(
+            data.join("hostname"),
+            format!("{}\n", record.config.hostname),
+        )
+        .doing("write the container's hostname")?;
+        if record.host_config.ipc_mode == "shareable" {
+            self.mount_shm(&data, record.host_config.shm_size)?;
+        }
+        let root = Root::open(&self.rootfs(id)).doing("open the root file system")?;
+        for mounted in &record.mounts {
+            if mounted.copy_up {
+                let inside = Path::new(&mounted.point.destination);
+                copy::fill(&root, inside, Path::new(&mounted.point.source))
+                    .doing(format!("fill volume {}", mounted.point.name))?;
+            }
+        }
+        let groups = record.host_config.group_add.as_deref().unwrap_or_default();
+        resolve_user(&root, &record.config.user, groups)
+    }
+
+    pub fn mount_rootfs(&self, id: &str, record: &Record) -> Result<()> {
+        let data = self.data_dir(id);
+        let target = self.rootfs(id);
+        overlay::unmount(&target).doing("unmount a stale root file system")?;
+        let mut lower: Vec<_> = record
+            .layers
+            .iter()
+            .rev()
+            .map(|diff_id| self.images.layers.diff(diff_id))
+            .collect();
+        if lower.is_empty() {
+            let empty = data.join("empty");
+            std::fs::create_dir_all(&empty).doing("create an empty layer")?;
+            lower.push(empty);
+        }
+        overlay::mount(&lower, &data.join("upper"), &data.join("work"), &target)
+            .doing("mount the root file system")
+    }
+
+    fn mount_shm(&self, data: &Path, size: i64) -> Result<()> {
+        let target = data.join(SHM_DIR);
+        std::fs::create_dir_all(&target).doing("create the shared memory folder")?;
+        overlay::unmount(&target).doing("unmount stale shared memory")?;
+        let options = format!("mode=1777,{}", spec::mounts::shm_size(size));
+        let options = std::ffi::CString::new(options).doing("mount shared memory")?;
+        rustix::mount::mount(
+            "shm",
+            &target,
+            "tmpfs",
+            rustix::mount::MountFlags::NOEXEC
+                | rustix::mount::MountFlags::NOSUID
+                | rustix::mount::MountFlags::NODEV,
+            Some(options.as_c_str()),
+        )
+        .doing("mount shared memory")
+    }
+
+    pub fn log_path(&self, id: &str) -> std::path::PathBuf {
+        self.data_dir(id).join("container.log")
+    }
+
+    /// Takes everything away that a running container has beyond its record. Every step is tried.
+    pub async fn tear_down(&self, container: &Container) {
+        let id = &container.id;
+        let runtime = container.with(|record| record.host_config.runtime.clone());
+        let files = async {
+            // The runtime's state first: with it go the processes that hold the mounts.
+            if let Err(error) = self.runtimes.delete(&runtime, id, true).await {
+                tracing::warn!(id, %error, "the runtime did not delete the container");
+            }
+            let (rootfs, shm, bundle) = (
+                self.rootfs(id),
+                self.data_dir(id).join(SHM_DIR),
+                self.run_dir(id),
+            );
+            let unmounted = blocking(move || {
+                overlay::unmount(&rootfs).doing("unmount the root file system")?;
+                overlay::unmount(&shm).doing("unmount shared memory")?;
+                crate::image::layers::remove_dir(&bundle);
+                Ok(())
+            });
+            if let Err(error) = unmounted.await {
+                tracing::warn!(id, %error, "the container was not taken down cleanly");
+            }
+        };
+        tokio::join!(files, self.network_down(id));
+        // The parent group goes with the last container; never while one is being made in it.
+        if let Ok(_cgroups) = self.cgroups.try_write()
+            && !self.all().iter().any(|other| other.live().is_some())
+        {
+            cgroup::remove_parent(&self.config.cgroup_parent);
+        }
+    }
+}
+
+pub(crate) fn resolve_user(root: &Root, text: &str, groups: &[String]) -> Result<user::User> {
+    let passwd = root
+        .read_text("/etc/passwd", PASSWD_LIMIT)
+        .doing("read the image's passwd file")?;
+    let group = root
+        .read_text("/etc/group", PASSWD_LIMIT)
+        .doing("read the image's group file")?;
+    user::resolve(text, &passwd, &group, groups)
+}
+
+fn log_size_max(record: &Record) -> Result<Option<i64>> {
+    let config = record.host_config.log_config.config.as_ref();
+    match config.and_then(|config| config.get("max-size")) {
+        None => Ok(None),
+        Some(text) => Ok(Some(create::log_size(text)?).filter(|size| *size > 0)),
+    }
+}
+
+/// The exit code and error that Docker gives for what the runtime said.
+pub(crate) fn translate(error: Error) -> (i64, Error) {
+    let lower = error.message.to_ascii_lowercase();
+    let has = |texts: &[&str]| texts.iter().any(|text| lower.contains(text));
+    if !lower.contains("oci runtime") {
+        return (NOT_STARTED, error);
+    }
+    if has(&["executable file not found", "no such file or directory"]) {
+        return (127, Error::invalid(error.message));
+    }
+    if has(&["permission denied", "is a directory"]) {
+        return (126, Error::invalid(error.message));
+    }
+    if has(&["not a directory"]) {
+        let text = format!(
+            "{}: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path \
+             exists and is the expected type",
+            error.message
+        );
+        return (126, Error::invalid(text));
+    }
+    (NOT_STARTED, error)
+}

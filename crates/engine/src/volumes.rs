@@ -1,0 +1,354 @@
+//! Volumes as folders (`<data-root>/volumes/<name>/_data`), and what `-v` and `--mount` mean.
+
+use std::path::{Path, PathBuf};
+
+use engine_types::container::{HostConfig, Mount, MountPoint};
+use engine_types::{Error, Result};
+
+use crate::error::Doing;
+use crate::names;
+use crate::record::Record;
+use crate::spec::mounts::Mounted;
+
+pub(crate) struct Volumes {
+    dir: PathBuf,
+}
+
+impl Volumes {
+    pub fn new(data_root: &Path) -> Self {
+        Self {
+            dir: data_root.join("volumes"),
+        }
+    }
+
+    /// Everything that the configuration mounts, checked; volumes' folders exist afterwards.
+    pub fn resolve(&self, record: &Record, from: &[Mounted]) -> Result<Vec<Mounted>> {
+        let host = &record.host_config;
+        let mut mounts: Vec<Mounted> = from.to_vec();
+        let mut add = |mounted: Mounted, replace: bool| -> Result<()> {
+            let target = &mounted.point.destination;
+            let have = mounts.iter().position(|m| m.point.destination == *target);
+            match have {
+                Some(at) if replace && at < from.len() => mounts[at] = mounted,
+                Some(_) => {
+                    return Err(Error::invalid(format!("Duplicate mount point: {target}")));
+                }
+                None => mounts.push(mounted),
+            }
+            Ok(())
+        };
+        for bind in host.binds.iter().flatten() {
+            add(self.bind(bind)?, true)?;
+        }
+        for mount in host.mounts.iter().flatten() {
+            add(self.mount(mount)?, true)?;
+        }
+        for (target, options) in host.tmpfs.iter().flatten() {
+            let options = options.split(',').filter(|o| !o.is_empty());
+            add(tmpfs(target, options.map(str::to_owned).collect())?, true)?;
+        }
+        for target in record.config.volumes.iter().flatten().map(|(path, _)| path) {
+            let target = destination(target)?;
+            if !mounts.iter().any(|m| m.point.destination == target) {
+                mounts.push(self.volume("", &target, true, "")?);
+            }
+        }
+        Ok(mounts)
+    }
+
+    /// `-v source:target[:options]`
+    fn bind(&self, text: &str) -> Result<Mounted> {
+        let invalid = || Error::invalid(format!("invalid volume specification: '{text}'"));
+        let parts: Vec<&str> = text.split(':').collect();
+        let (source, target, mode) = match parts.as_slice() {
+            [target] => ("", *target, ""),
+            [source, target] if target.starts_with('/') => (*source, *target, ""),
+            [target, mode] => ("", *target, *mode),
+            [source, target, mode] => (*source, *target, *mode),
+            _ => return Err(invalid()),
+        };
+        let target = destination(target).map_err(|_| invalid())?;
+        let mut rw = true;
+        let mut propagation = "";
+        let mut copy = true;
+        for option in mode.split(',').filter(|option| !option.is_empty()) {
+            match option {
+                "rw" => rw = true,
+                "ro" => rw = false,
+                "nocopy" => copy = false,
+                "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => {
+                    propagation = option;
+                }
+                // SELinux labels and macOS consistency: without meaning on this host, as in Docker.
+                "z" | "Z" | "cached" | "delegated" | "consistent" | "default" => {}
+                _ => return Err(invalid()),
+            }
+        }
+        if !source.starts_with('/') {
+            if !propagation.is_empty() {
+                return Err(invalid());
+            }
+            let mut mounted = self.volume(source, &target, rw, mode)?;
+            mounted.copy_up &= copy;
+            return Ok(mounted);
+        }
+        let host_path = Path::new(source);
+        if !host_path.exists() {
+            std::fs::create_dir_all(host_path)
+                .doing(format!("error while creating mount source path '{source}'"))?;
+        }
+        let propagation = if propagation.is_empty() {
+            "rprivate"
+        } else {
+            propagation
+        };
+        Ok(Mounted {
+            point: MountPoint {
+                r#type: "bind".to_owned(),
+                source: source.to_owned(),
+                destination: target,
+                mode: mode.to_owned(),
+                rw,
+                propagation: propagation.to_owned(),
+                ..MountPoint::default()
+            },
+            ..Mounted::default()
+        })
+    }
+
+    /// `--mount type=…`
+    fn mount(&self, mount: &Mount) -> Result<Mounted> {
+        let invalid = |text: String| {
+            Error::invalid(format!(
+                "invalid mount config for type {:?}: {text}",
+                mount.r#type
+            ))
+        };
+        let target = destination(&mount.target).map_err(|_| {
+            invalid(format!(
+                "invalid mount path: '{}' mount path must be absolute",
+                mount.target
+            ))
+        })?;
+        match mount.r#type.as_str() {
+            "bind" => {
+                let options = mount.bind_options.clone().unwrap_or_default();
+                if options.read_only_force_recursive {
+                    return Err(invalid(
+                        "recursively read-only binds are not supported".to_owned(),
+                    ));
+                }
+                let source = Path::new(&mount.source);
+                if !source.is_absolute() {
+                    return Err(invalid(format!(
+                        "invalid mount path: '{}' mount path must be absolute",
+                        mount.source
+                    )));
+                }
+                if !source.exists() {
+                    if !options.create_mountpoint {
+                        return Err(invalid(format!(
+                            "bind source path does not exist: {}",
+                            mount.source
+                        )));
+                    }
+                    std::fs::create_dir_all(source)
+                        .doing(format!("create {}", source.display()))?;
+                }
+                let propagation = match options.propagation.as_str() {
+                    "" => "rprivate".to_owned(),
+                    p @ ("private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave") => {
+                        p.to_owned()
+                    }
+                    other => return Err(invalid(format!("invalid propagation mode: {other}"))),
+                };
+                Ok(Mounted {
+                    point: MountPoint {
+                        r#type: "bind".to_owned(),
+                        source: mount.source.clone(),
+                        destination: target,
+                        rw: !mount.read_only,
+                        propagation,
+                        ..MountPoint::default()
+                    },
+                    non_recursive: options.non_recursive,
+                    ..Mounted::default()
+                })
+            }
+            "volume" => {
+                let options = mount.volume_options.clone().unwrap_or_default();
+                if !options.subpath.is_empty() {
+                    return Err(Error::not_implemented(
+                        "volume subpaths are not supported by this build",
+                    ));
+                }
+                let driver = options.driver_config.as_ref();
+                let name = driver.and_then(|d| d["Name"].as_str()).unwrap_or("local");
+                let plain =
+                    driver.is_none_or(|d| d["Options"].as_object().is_none_or(|o| o.is_empty()));
+                if !matches!(name, "" | "local") || !plain {
+                    return Err(Error::not_implemented(
+                        "volume drivers and their options are not supported by this build",
+                    ));
+                }
+                let mut mounted = self.volume(&mount.source, &target, !mount.read_only, "z")?;
+                mounted.copy_up &= !options.no_copy;
+                Ok(mounted)
+            }
+            "tmpfs" => {
+                if !mount.source.is_empty() {
+                    return Err(invalid("Source must not be specified".to_owned()));
+                }
+                let options = mount.tmpfs_options.clone().unwrap_or_default();
+                let mut list = Vec::new();
+                if options.size_bytes > 0 {
+                    list.push(format!("size={}", options.size_bytes));
+                }
+                if options.mode != 0 {
+                    list.push(format!("mode={:o}", options.mode));
+                }
+                if mount.read_only {
+                    list.push("ro".to_owned());
+                }
+                tmpfs(&target, list)
+            }
+            other => Err(Error::invalid(format!("mount type unknown: {other:?}"))),
+        }
+    }
+
+    fn volume(&self, name: &str, target: &str, rw: bool, mode: &str) -> Result<Mounted> {
+        let anonymous = name.is_empty();
+        let name = if anonymous {
+            names::random_id()?
+        } else {
+            name.to_owned()
+        };
+        if names::validate(&name).is_err() || name.starts_with('/') {
+            return Err(Error::invalid(format!(
+                "create {name}: {name:?} includes invalid characters for a local volume name, only \
+                 \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+            )));
+        }
+        let data = self.dir.join(&name).join("_data");
+        std::fs::create_dir_all(&data).doing(format!("create volume {name}"))?;
+        Ok(Mounted {
+            point: MountPoint {
+                r#type: "volume".to_owned(),
+                name,
+                source: data.to_string_lossy().into_owned(),
+                destination: target.to_owned(),
+                driver: "local".to_owned(),
+                mode: mode.to_owned(),
+                rw,
+                ..MountPoint::default()
+            },
+            anonymous,
+            copy_up: true,
+            ..Mounted::default()
+        })
+    }
+
+    /// Removes the container's anonymous volumes.
+    pub fn remove_anonymous(&self, mounts: &[Mounted]) {
+        for mounted in mounts.iter().filter(|m| m.anonymous) {
+            crate::image::layers::remove_dir(&self.dir.join(&mounted.point.name));
+        }
+    }
+}
+
+/// Mounts of other containers (`--volumes-from name[:mode]`); their volumes are not this container's to remove.
+pub(crate) fn borrowed(mounts: &[Mounted], mode: &str) -> Result<Vec<Mounted>> {
+    if !matches!(mode, "" | "ro" | "rw" | "z" | "Z") {
+        return Err(Error::invalid(format!("invalid mode: {mode}")));
+    }
+    Ok(mounts
+        .iter()
+        .filter(|m| m.point.r#type != "tmpfs")
+        .cloned()
+        .map(|mut m| {
+            m.anonymous = false;
+            m.copy_up = false;
+            m.point.rw &= mode != "ro";
+            m
+        })
+        .collect())
+}
+
+fn tmpfs(target: &str, options: Vec<String>) -> Result<Mounted> {
+    let rw = !options.iter().any(|option| option == "ro");
+    Ok(Mounted {
+        point: MountPoint {
+            r#type: "tmpfs".to_owned(),
+            destination: destination(target)?,
+            mode: options.join(","),
+            rw,
+            ..MountPoint::default()
+        },
+        options: options
+            .into_iter()
+            .filter(|option| option != "ro" && option != "rw")
+            .collect(),
+        ..Mounted::default()
+    })
+}
+
+fn destination(target: &str) -> Result<String> {
+    let clean = crate::root::clean(Path::new(target))
+        .filter(|path| target.starts_with('/') && !path.as_os_str().is_empty())
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "invalid volume specification: destination can't be '{target}'"
+            ))
+        })?;
+    Ok(format!("/{}", clean.display()))
+}
+
+/// Shown by inspect for API clients: tmpfs from `--tmpfs` is not among a container's mounts.
+pub(crate) fn shown(record: &Record) -> Vec<MountPoint> {
+    let host: &HostConfig = &record.host_config;
+    let by_flag = |m: &Mounted| {
+        m.point.r#type == "tmpfs"
+            && host
+                .tmpfs
+                .as_ref()
+                .is_some_and(|t| t.contains_key(&m.point.destination))
+    };
+    record
+        .mounts
+        .iter()
+        .filter(|m| !by_flag(m))
+        .map(|m| m.point.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binds() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(dir.path());
+        let check = |text: &str, expected: Option<(&str, &str, bool)>| {
+            let got = volumes.bind(text).ok();
+            let got = got.as_ref().map(|m| {
+                (
+                    m.point.r#type.as_str(),
+                    m.point.destination.as_str(),
+                    m.point.rw,
+                )
+            });
+            assert_eq!(got, expected, "{text}");
+        };
+        check("/tmp:/t", Some(("bind", "/t", true)));
+        check("/tmp:/t/:ro", Some(("bind", "/t", false)));
+        check("data:/t", Some(("volume", "/t", true)));
+        check("/t", Some(("volume", "/t", true)));
+        check("/tmp:/t:bogus", None);
+        check("/tmp:/", None);
+        check("/tmp:t", None);
+        check("../x:/t", None);
+        check("a:b:c:d", None);
+        assert!(dir.path().join("volumes/data/_data").is_dir());
+    }
+}
