@@ -19,6 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     .map(|name| dir.join(name).with_extension("proto"));
     let descriptors = protox::compile(files, [dir])?;
     // Ordered maps: the same object always has the same bytes, and cores may iterate.
-    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .compile_fds(descriptors)?;
     Ok(())
 }

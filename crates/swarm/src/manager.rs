@@ -19,6 +19,8 @@ pub mod keys;
 mod logs;
 mod objects;
 mod resources;
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -46,6 +48,7 @@ use crate::ca::Identity;
 use crate::ca::root::{Request, RootCa};
 use crate::control::Control;
 use crate::id::new_id;
+use crate::loops::{self, Loops};
 use crate::tls::listen;
 
 /// How long connections may take to end when the manager stops.
@@ -86,6 +89,7 @@ struct Inner {
 struct Running {
     server: JoinHandle<()>,
     accept: JoinHandle<()>,
+    loops: Loops,
 }
 
 impl Manager {
@@ -165,7 +169,11 @@ impl Manager {
             addr: config.listen,
             logs,
             stop,
-            running: Mutex::new(Some(Running { server, accept })),
+            running: Mutex::new(Some(Running {
+                server,
+                accept,
+                loops: loops::spawn(store.clone()),
+            })),
             store,
         })))
     }
@@ -215,6 +223,7 @@ impl Manager {
         if let Err(error) = running.accept.await {
             error!(%error, "the listener did not stop in good order");
         }
+        running.loops.stop().await;
         self.0.store.clone().close().await;
     }
 }

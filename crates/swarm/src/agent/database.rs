@@ -23,7 +23,7 @@ const CACHE: usize = 1 << 20;
 const QUEUE: usize = 256;
 
 pub(super) enum Write {
-    Task(pb::Task),
+    Task(Box<pb::Task>),
     State(String, pb::TaskStatus),
     Remove(String),
     /// The last one: the file is let go when it is done.
@@ -148,7 +148,7 @@ mod tests {
         let (database, found, writer) = Database::open(dir.path()).unwrap();
         assert!(found.is_empty());
         for id in ["a", "b"] {
-            database.write(Write::Task(task(id))).await;
+            database.write(Write::Task(task(id).into())).await;
             database
                 .write(Write::State(id.into(), running.clone()))
                 .await;

@@ -108,7 +108,9 @@ impl Worker {
     }
 
     async fn update(&self, tasks: &mut BTreeMap<String, Entry>, task: pb::Task) {
-        self.database.write(Write::Task(task.clone())).await;
+        self.database
+            .write(Write::Task(Box::new(task.clone())))
+            .await;
         let desired = task.desired_state();
         let Some(entry) = tasks.get(&task.id) else {
             return self.run(tasks, task);

@@ -284,3 +284,103 @@ async fn the_control_plane_is_quick() {
     assert!(times[4] < Duration::from_millis(150), "{times:?}");
     println!("assigned to running: {:?}", times[4]);
 }
+
+fn service(name: &str, replicas: u64) -> pb::ServiceSpec {
+    pb::ServiceSpec {
+        annotations: Some(pb::Annotations {
+            name: name.into(),
+            ..Default::default()
+        }),
+        task: Some(pb::TaskSpec {
+            runtime: Some(pb::task_spec::Runtime::Container(pb::ContainerSpec {
+                image: "busybox".into(),
+                ..Default::default()
+            })),
+            ..Default::default()
+        }),
+        mode: Some(pb::service_spec::Mode::Replicated(pb::ReplicatedService {
+            replicas,
+        })),
+        ..Default::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_runs_on_both_nodes_and_goes_away() {
+    let swarm = Swarm::new().await;
+    let nodes = [swarm.join().await, swarm.join().await];
+    for node in &nodes {
+        swarm.until_node(node.id(), NodeState::Ready).await;
+    }
+    let begun = std::time::Instant::now();
+    let control = swarm.manager.control();
+    let id = control
+        .create_service(service("test", 4))
+        .await
+        .unwrap()
+        .id
+        .clone();
+    let running = |state: &raft_store::State| {
+        let tasks = state.service_tasks(&id);
+        tasks
+            .filter(|task| task.status.as_ref().unwrap().state() == TaskState::Running)
+            .count()
+            == 4
+    };
+    let state = swarm.until("four tasks running", running).await;
+    println!("four replicas, created to running: {:?}", begun.elapsed());
+    for node in &nodes {
+        assert_eq!(
+            state
+                .node_tasks(node.id())
+                .filter(|task| task.service_id == id)
+                .count(),
+            2
+        );
+    }
+    control.remove_service(&id).await.unwrap();
+    swarm
+        .until("no tasks", |state| state.service_tasks(&id).count() == 0)
+        .await;
+    for node in &nodes {
+        let calls = node.executor.calls.lock().unwrap().clone();
+        let task = calls[0].split(' ').next().unwrap().to_owned();
+        node.executor.until_call(&task, "remove").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_arrives_with_its_address_and_is_given_back() {
+    let (swarm, node) = swarm_with_node().await;
+    node.until_status(|status| status.connected).await;
+    let control = swarm.manager.control();
+    let spec = pb::NetworkSpec {
+        annotations: Some(pb::Annotations {
+            name: "att".into(),
+            ..Default::default()
+        }),
+        driver_config: Some(pb::Driver {
+            name: "overlay".into(),
+            ..Default::default()
+        }),
+        attachable: true,
+        ..Default::default()
+    };
+    control.create_network(spec).await.unwrap();
+    let wanted = pb::NetworkAttachmentConfig {
+        target: "att".into(),
+        ..Default::default()
+    };
+    let begun = std::time::Instant::now();
+    let id = node.agent.attach_network(wanted, "c1").await.unwrap();
+    node.executor.until_call(&id, "prepare start wait").await;
+    println!("attachment asked to there: {:?}", begun.elapsed());
+    let task = swarm.until_task(&id, TaskState::Running).await;
+    assert!(
+        task.networks[0].addresses[0].ends_with("/24"),
+        "{:?}",
+        task.networks[0].addresses
+    );
+    node.agent.detach_network(&id).await.unwrap();
+    node.executor.until_call(&id, "shutdown remove").await;
+}
