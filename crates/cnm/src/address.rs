@@ -49,15 +49,13 @@ pub(crate) fn check(network: &Network, settings: &EndpointSettings) -> Result<()
 
 /// The addresses in an endpoint's settings; a prefix length that comes with one is the subnet's business.
 pub(crate) fn requested(wanted: &EndpointIPAMConfig) -> Result<Vec<IpAddr>> {
-    for text in wanted.link_local_ips.iter().flatten() {
-        if text.parse::<IpAddr>().is_err() {
-            return Err(Error::invalid(format!(
-                "invalid link-local IP address: {text}"
-            )));
-        }
-        return Err(Error::invalid(format!(
-            "link-local address {text} cannot be given to an endpoint: no driver here takes them"
-        )));
+    if let Some(text) = wanted.link_local_ips.iter().flatten().next() {
+        return Err(Error::invalid(match text.parse::<IpAddr>() {
+            Err(_) => format!("invalid link-local IP address: {text}"),
+            Ok(_) => format!(
+                "link-local address {text} cannot be given to an endpoint: no driver here takes them"
+            ),
+        }));
     }
     let read = |text: &str, family: &str, fits: fn(&IpAddr) -> bool| match text {
         "" => Ok(None),

@@ -201,11 +201,8 @@ fn settings(network: &Network, endpoint: &Endpoint, state: &State) -> EndpointSe
     };
     let ip = |a: Option<ipnet::IpNet>| a.map(|a| a.addr().to_string()).unwrap_or_default();
     let prefix = |a: Option<ipnet::IpNet>| a.map(|a| i64::from(a.prefix_len())).unwrap_or_default();
-    let has_interface = !endpoint.ifname.is_empty();
     EndpointSettings {
-        mac_address: has_interface
-            .then(|| endpoint.mac.to_string())
-            .unwrap_or_default(),
+        mac_address: endpoint.mac_text(),
         network_id: endpoint.network.clone(),
         endpoint_id: endpoint.id.clone(),
         gateway: gateway(endpoint.ipv4),
@@ -261,16 +258,13 @@ impl State {
 
 fn resource(record: &Record, endpoint: &Endpoint) -> EndpointResource {
     let text = |a: Option<ipnet::IpNet>| a.map(|a| a.to_string()).unwrap_or_default();
-    let has_interface = !endpoint.ifname.is_empty();
     EndpointResource {
         name: match endpoint.is_gateway {
             true => format!("gateway_{:.12}", record.id),
             false => record.spec.container_name.trim_start_matches('/').into(),
         },
         endpoint_id: endpoint.id.clone(),
-        mac_address: has_interface
-            .then(|| endpoint.mac.to_string())
-            .unwrap_or_default(),
+        mac_address: endpoint.mac_text(),
         ipv4_address: text(endpoint.ipv4),
         ipv6_address: text(endpoint.ipv6),
     }

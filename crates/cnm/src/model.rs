@@ -119,6 +119,13 @@ impl Endpoint {
     pub fn addresses(&self) -> impl Iterator<Item = IpNet> {
         self.ipv4.into_iter().chain(self.ipv6)
     }
+    /// Empty without an interface.
+    pub(crate) fn mac_text(&self) -> String {
+        match self.ifname.is_empty() {
+            true => String::new(),
+            false => self.mac.to_string(),
+        }
+    }
     pub fn has(&self, ip: &IpAddr) -> bool {
         self.addresses().any(|a| a.addr() == *ip)
     }

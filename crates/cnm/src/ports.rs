@@ -21,10 +21,14 @@ const EPHEMERAL: RangeInclusive<u16> = 49153..=65535;
 const ATTEMPTS: usize = 10;
 const SCTP: i32 = 132;
 
-/// Host ports in use by address, each with the socket that reserves it (none where the kernel lacks the protocol).
+/// A host address with the socket that reserves the port there (none where the kernel lacks the protocol).
+type Holder = (IpAddr, Option<Socket>);
+
+/// Host ports in use.
 #[derive(Default)]
 pub(crate) struct PortTable {
-    taken: BTreeMap<(String, u16), Vec<(IpAddr, Option<Socket>)>>,
+    /// By protocol and port.
+    taken: BTreeMap<(String, u16), Vec<Holder>>,
     /// Where the last search for an ephemeral port ended.
     last: u16,
 }

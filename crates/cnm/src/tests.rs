@@ -1,1 +1,298 @@
+//! The controller above a kernel that only remembers rows.
 
+mod flows;
+mod model;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use engine_types::network::{CreateOptions, IPAM, IPAMConfig};
+use engine_types::{Error, Result};
+use netstate::{Ns, Owned, Row};
+use tokio::sync::mpsc;
+
+use crate::driver::{Capability, Driver, Gateway, Host};
+use crate::kernel::Kernel;
+use crate::model::{Endpoint, Mapping, Network, Scope};
+use crate::{Config, ConnectRequest, Controller, Mode, NetworkEvent, Peer, SandboxSpec};
+
+/// Remembers what is wanted, and refuses when told to.
+#[derive(Default)]
+pub struct FakeKernel {
+    pub owners: Mutex<BTreeMap<String, Vec<Row>>>,
+    /// The so-many-th batch from now fails; 0 is never.
+    pub fail_in: AtomicUsize,
+    pub batches: AtomicUsize,
+}
+
+#[async_trait]
+impl Kernel for FakeKernel {
+    async fn set_many(&self, owners: Vec<Owned>) -> Result<(), netstate::Error> {
+        tokio::task::yield_now().await;
+        self.batches.fetch_add(1, Ordering::SeqCst);
+        let left = self.fail_in.load(Ordering::SeqCst);
+        if left > 0 {
+            self.fail_in.store(left - 1, Ordering::SeqCst);
+            if left == 1 {
+                return Err(netstate::Error("the kernel said no".into()));
+            }
+        }
+        let mut all = self.owners.lock().unwrap();
+        for (owner, rows) in owners {
+            match rows.is_empty() {
+                true => all.remove(&owner),
+                false => all.insert(owner, rows),
+            };
+        }
+        Ok(())
+    }
+    async fn collect(&self) -> Result<usize, netstate::Error> {
+        Ok(0)
+    }
+    fn netns_path(&self, ns: &Ns) -> PathBuf {
+        PathBuf::from(format!("/netns/{ns:?}"))
+    }
+    async fn enter(&self, _ns: &Ns, job: Box<dyn FnOnce() + Send>) -> Result<(), netstate::Error> {
+        job();
+        Ok(())
+    }
+}
+
+impl FakeKernel {
+    pub fn rows(&self, prefix: &str) -> Vec<String> {
+        let all = self.owners.lock().unwrap();
+        let of = all.iter().filter(|(owner, _)| owner.starts_with(prefix));
+        of.flat_map(|(_, rows)| rows.iter().map(|r| format!("{r:?}")))
+            .collect()
+    }
+    pub fn has(&self, text: &str) -> bool {
+        self.rows("").iter().any(|row| row.contains(text))
+    }
+}
+
+/// A driver whose rows are notes about what it was asked.
+pub struct Noted(&'static str, Capability);
+
+fn note(text: String) -> Row {
+    Row::Sysctl {
+        ns: Ns::Host,
+        key: text,
+        value: String::new(),
+    }
+}
+
+impl Driver for Noted {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+    fn capability(&self) -> Capability {
+        self.1
+    }
+    fn validate(&self, network: &Network, _others: &[&Network]) -> Result<()> {
+        match network.option("bad") {
+            Some(value) => Err(Error::invalid(format!("bad option {value}"))),
+            None => Ok(()),
+        }
+    }
+    fn network_rows(&self, network: &Network, host: &Host) -> Vec<Row> {
+        // As with the real ones, only tunnels depend on the node's address.
+        let vtep = host.vtep.filter(|_| self.1.lazy);
+        vec![note(format!("network {} vtep {vtep:?}", network.name))]
+    }
+    fn endpoint_rows(&self, network: &Network, endpoint: &Endpoint, _sandbox: &Ns) -> Vec<Row> {
+        vec![note(format!(
+            "{} {} {:?}",
+            network.name, endpoint.ifname, endpoint.ipv4
+        ))]
+    }
+    fn publish_rows(&self, _network: &Network, to: &Endpoint, ports: &[Mapping]) -> Vec<Row> {
+        let rows = ports.iter().map(|p| {
+            note(format!(
+                "publish {}:{} to {:?}:{}",
+                p.host_ip, p.host_port, to.ipv4, p.target
+            ))
+        });
+        rows.collect()
+    }
+    fn peer_rows(&self, network: &Network, peer: &Peer) -> Vec<Row> {
+        vec![note(format!(
+            "peer {} {} via {}",
+            network.name, peer.address, peer.vtep
+        ))]
+    }
+}
+
+fn drivers() -> Vec<Arc<dyn Driver>> {
+    let of = |scope, addresses, gateway, lazy| Capability {
+        scope,
+        addresses,
+        gateway,
+        lazy,
+    };
+    vec![
+        Arc::new(Noted("bridge", of(Scope::Local, true, Gateway::Own, false))),
+        Arc::new(Noted(
+            "overlay",
+            of(Scope::Swarm, true, Gateway::Shared, true),
+        )),
+        Arc::new(Noted(
+            "host",
+            of(Scope::Local, false, Gateway::Nowhere, false),
+        )),
+        Arc::new(Noted(
+            "null",
+            of(Scope::Local, false, Gateway::Nowhere, false),
+        )),
+    ]
+}
+
+/// A controller in a folder of its own, restartable.
+pub struct World {
+    pub dir: tempfile::TempDir,
+    pub kernel: Arc<FakeKernel>,
+    pub controller: Controller,
+    pub events: mpsc::UnboundedReceiver<NetworkEvent>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let kernel = Arc::new(FakeKernel::default());
+        let (controller, events) = start(&dir, kernel.clone()).await;
+        Self {
+            dir,
+            kernel,
+            controller,
+            events,
+        }
+    }
+
+    /// A daemon that was killed: a new process, and a netstate that has yet to be told everything.
+    pub async fn restart(self, alive: &[String]) -> Self {
+        let Self {
+            dir, controller, ..
+        } = self;
+        drop(controller);
+        // The refresh task holds the controller for a moment when it wakes.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let kernel = Arc::new(FakeKernel::default());
+        let (controller, events) = start(&dir, kernel.clone()).await;
+        controller.restore(alive).await.unwrap();
+        Self {
+            dir,
+            kernel,
+            controller,
+            events,
+        }
+    }
+
+    pub fn spec(&self, name: &str) -> SandboxSpec {
+        SandboxSpec {
+            container_id: container_id(name),
+            container_name: format!("/{name}"),
+            mode: Mode::Private,
+            hostname: format!("host-{name}"),
+            domainname: String::new(),
+            dir: self.dir.path().join(name),
+            dns: vec![],
+            dns_options: vec![],
+            dns_search: vec![],
+            extra_hosts: vec![],
+            sysctls: BTreeMap::new(),
+            ports: BTreeMap::new(),
+        }
+    }
+
+    /// A running container on these networks.
+    pub async fn run(&self, name: &str, networks: &[&str]) -> Result<String> {
+        let id = container_id(name);
+        self.controller.sandbox_create(self.spec(name)).await?;
+        for network in networks {
+            self.controller.connect(&id, to(network)).await?;
+        }
+        self.controller.activate(&id).await?;
+        Ok(id)
+    }
+
+    pub fn ip(&self, container: &str, network: &str) -> String {
+        let endpoints = self.controller.endpoints(container);
+        endpoints[network].ip_address.clone()
+    }
+
+    /// What the resolver of a container answers.
+    pub fn lookup(&self, container: &str, name: &str) -> Vec<String> {
+        let state = self.controller.0.state();
+        let Some(running) = state.resolvers.get(container) else {
+            return vec!["no resolver".into()];
+        };
+        let view = running.view.load();
+        let in_zones = view
+            .zones
+            .iter()
+            .find_map(|z| z.load().names.get(name).cloned());
+        let found = view
+            .links
+            .get(name)
+            .cloned()
+            .or(in_zones)
+            .unwrap_or_default();
+        found.iter().map(|ip| ip.to_string()).collect()
+    }
+}
+
+async fn start(
+    dir: &tempfile::TempDir,
+    kernel: Arc<FakeKernel>,
+) -> (Controller, mpsc::UnboundedReceiver<NetworkEvent>) {
+    let config = Config {
+        dir: dir.path().join("network"),
+        bip: None,
+        mtu: 1500,
+        default_address_pools: vec![],
+        dns: vec![],
+        dns_options: vec![],
+        dns_search: vec![],
+        firewall: true,
+        default_binding: [127, 0, 0, 1].into(),
+        labels: vec![],
+    };
+    let (send, events) = mpsc::unbounded_channel();
+    let controller = Controller::start_with(config, kernel, drivers(), send).await;
+    (controller.unwrap(), events)
+}
+
+pub fn container_id(name: &str) -> String {
+    format!("{}{}", hex::encode(name), "f".repeat(64 - 2 * name.len()))
+}
+
+pub fn to(network: &str) -> ConnectRequest {
+    ConnectRequest {
+        network: network.into(),
+        ..ConnectRequest::default()
+    }
+}
+
+pub fn to_at(network: &str, ip: &str) -> ConnectRequest {
+    let mut request = to(network);
+    let config = request.settings.ipam_config.get_or_insert_default();
+    config.ipv4_address = ip.into();
+    request
+}
+
+pub fn with_subnet(subnet: &str) -> CreateOptions {
+    CreateOptions {
+        ipam: Some(IPAM {
+            config: Some(vec![IPAMConfig {
+                subnet: subnet.into(),
+                ..IPAMConfig::default()
+            }]),
+            ..IPAM::default()
+        }),
+        ..CreateOptions::default()
+    }
+}

@@ -116,14 +116,29 @@ impl Inner {
             changes.extend(peers(&state, scene, before, after.as_ref()));
             (changes, after)
         };
-        let set = match changes.is_empty() {
-            true => Ok(()),
-            false => self.kernel.set_many(changes).await.map_err(Error::system),
-        };
+        let set = self.set_rows(changes, scene.force).await;
         if set.is_err() && !scene.force {
             return set;
         }
         set.and(self.store.set(SANDBOXES, scene.container, after.as_ref()))
+    }
+
+    /// With `force`, what can go goes even where something else cannot.
+    async fn set_rows(&self, changes: Vec<Owned>, force: bool) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let whole = self.kernel.set_many(changes.clone()).await;
+        if whole.is_ok() || !force {
+            return whole.map_err(Error::system);
+        }
+        let mut failed = Ok(());
+        for change in changes {
+            if let Err(error) = self.kernel.set_many(vec![change]).await {
+                failed = Err(Error::system(error));
+            }
+        }
+        failed
     }
 
     /// What the record needs of the host outside of the kernel's tables: ports, resolver, files.

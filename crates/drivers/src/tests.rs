@@ -1,1 +1,274 @@
+//! Rows of each driver as snapshots: no root, no kernel.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use cnm::Peer;
+use cnm::driver::{Driver, Host};
+use cnm::model::{Endpoint, Mapping, Network, Pool, Scope};
+use engine_types::ErrorKind;
+use netstate::{Mac, Ns, Row};
+
+use crate::{Bridge, HostDriver, Null, Overlay};
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn network(driver: &str, options: &[(&str, &str)]) -> Network {
+    let options = options.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+    Network {
+        id: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into(),
+        name: "net".into(),
+        driver: driver.into(),
+        enable_ipv4: true,
+        options: options.collect(),
+        ..Network::default()
+    }
+}
+
+fn pool(subnet: &str, gateway: &str, vni: Option<u32>) -> Pool {
+    Pool {
+        subnet: subnet.parse().unwrap(),
+        range: None,
+        gateway: Some(ip(gateway)),
+        aux: BTreeMap::new(),
+        vni,
+        chosen: true,
+    }
+}
+
+fn endpoint(ipv4: &str, ipv6: Option<&str>) -> Endpoint {
+    Endpoint {
+        id: "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210".into(),
+        network: "net".into(),
+        ifname: "eth0".into(),
+        mac: Mac([0x02, 0x42, 10, 0, 0, 2]),
+        ipv4: Some(ipv4.parse().unwrap()),
+        ipv6: ipv6.map(|a| a.parse().unwrap()),
+        settings: Default::default(),
+        service: None,
+        names: vec![],
+        is_gateway: false,
+        attached: false,
+    }
+}
+
+fn host() -> Host {
+    Host {
+        firewall: true,
+        vtep: Some(ip("192.0.2.1")),
+        default_binding: ip("0.0.0.0"),
+    }
+}
+
+/// A row a line.
+fn show(rows: &[Row]) -> String {
+    let lines = rows.iter().map(|row| row.to_string());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn sandbox() -> Ns {
+    Ns::Named("sandbox".into())
+}
+
+#[test]
+fn bridge_network() {
+    let mut net = network("bridge", &[]);
+    net.pools = vec![pool("10.0.0.0/24", "10.0.0.1", None)];
+    Bridge.validate(&net, &[]).unwrap();
+    insta::assert_snapshot!(show(&Bridge.network_rows(&net, &host())));
+}
+
+#[test]
+fn bridge_network_with_ipv6_closed_inside_and_outside() {
+    let options = [
+        ("com.docker.network.bridge.name", "lan0"),
+        ("com.docker.network.bridge.enable_icc", "false"),
+        ("com.docker.network.driver.mtu", "1400"),
+    ];
+    let mut net = network("bridge", &options);
+    net.internal = true;
+    net.pools = vec![
+        pool("10.0.0.0/24", "10.0.0.1", None),
+        pool("fd00::/64", "fd00::1", None),
+    ];
+    Bridge.validate(&net, &[]).unwrap();
+    let rows = Bridge.network_rows(&net, &host());
+    // The shared rules are in the other snapshot.
+    let own: Vec<_> = rows
+        .into_iter()
+        .filter(|r| {
+            !matches!(
+                r,
+                Row::NftTable(_) | Row::NftChain(_) | Row::NftSet(_) | Row::NftRule(_)
+            )
+        })
+        .chain(Bridge.endpoint_rows(
+            &net,
+            &endpoint("10.0.0.2/24", Some("fd00::2/64")),
+            &sandbox(),
+        ))
+        .collect();
+    insta::assert_snapshot!(show(&own));
+}
+
+#[test]
+fn bridge_endpoint_and_ports() {
+    let mut net = network("bridge", &[]);
+    net.pools = vec![pool("10.0.0.0/24", "10.0.0.1", None)];
+    let endpoint = endpoint("10.0.0.2/24", None);
+    let port = |protocol: &str, host_ip: &str, host_port| Mapping {
+        protocol: protocol.into(),
+        target: 80,
+        host_ip: ip(host_ip),
+        host_port,
+    };
+    let ports = [
+        port("tcp", "0.0.0.0", 8080),
+        port("tcp", "0.0.0.0", 8081),
+        port("udp", "127.0.0.1", 8080),
+        port("tcp", "::", 8080),
+    ];
+    let mut rows = Bridge.endpoint_rows(&net, &endpoint, &sandbox());
+    rows.extend(Bridge.publish_rows(&net, &endpoint, &ports));
+    insta::assert_snapshot!(show(&rows));
+}
+
+#[test]
+fn without_firewall_there_are_no_rules() {
+    let mut net = network("bridge", &[]);
+    net.pools = vec![pool("10.0.0.0/24", "10.0.0.1", None)];
+    let host = Host {
+        firewall: false,
+        ..host()
+    };
+    let rows = Bridge.network_rows(&net, &host);
+    assert!(!show(&rows).contains("pontoon"), "{}", show(&rows));
+}
+
+#[test]
+fn bridge_options_that_cannot_be() {
+    for (key, value, expected) in [
+        (
+            "com.docker.network.bridge.enable_icc",
+            "maybe",
+            "failed to parse com.docker.network.bridge.enable_icc value: maybe (strconv.ParseBool: parsing \"maybe\": invalid syntax)",
+        ),
+        (
+            "com.docker.network.driver.mtu",
+            "x",
+            "failed to parse com.docker.network.driver.mtu value: x (strconv.Atoi: parsing \"x\": invalid syntax)",
+        ),
+        (
+            "com.docker.network.driver.mtu",
+            "-1",
+            "invalid MTU number: -1",
+        ),
+        (
+            "com.docker.network.bridge.host_binding_ipv4",
+            "x",
+            "failed to parse com.docker.network.bridge.host_binding_ipv4 value: x (nil ip)",
+        ),
+        (
+            "com.docker.network.bridge.gateway_mode_ipv4",
+            "x",
+            "failed to parse com.docker.network.bridge.gateway_mode_ipv4 value: x (unknown gateway mode x)",
+        ),
+        (
+            "com.docker.network.bridge.inhibit_ipv4",
+            "true",
+            "bridge driver option com.docker.network.bridge.inhibit_ipv4 is not supported",
+        ),
+        (
+            "com.docker.network.bridge.name",
+            "a/b",
+            "failed to parse com.docker.network.bridge.name value: a/b (not the name of a network interface: 1 to 15 printable characters without / and :)",
+        ),
+    ] {
+        let error = Bridge
+            .validate(&network("bridge", &[(key, value)]), &[])
+            .unwrap_err();
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (ErrorKind::InvalidParameter, expected)
+        );
+    }
+    let named = network("bridge", &[("com.docker.network.bridge.name", "lan0")]);
+    let error = Bridge.validate(&named, &[&named]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Forbidden);
+    assert!(
+        error.message.ends_with("networks have same bridge name"),
+        "{error}"
+    );
+    let mut two = network("bridge", &[]);
+    two.pools = vec![
+        pool("10.0.0.0/24", "10.0.0.1", None),
+        pool("10.0.1.0/24", "10.0.1.1", None),
+    ];
+    assert_eq!(
+        Bridge.validate(&two, &[]).unwrap_err().message,
+        "bridge driver doesn't support multiple subnets"
+    );
+}
+
+#[test]
+fn overlay_with_two_subnets() {
+    let mut net = network("overlay", &[("com.docker.network.driver.mtu", "9000")]);
+    net.scope = Scope::Swarm;
+    net.vxlan_port = 4789;
+    net.pools = vec![
+        pool("10.0.1.0/24", "10.0.1.1", Some(4097)),
+        pool("10.0.2.0/24", "10.0.2.1", Some(4098)),
+    ];
+    Overlay.validate(&net, &[]).unwrap();
+    let peer = Peer {
+        address: "10.0.2.9/24".parse().unwrap(),
+        mac: Mac([0x02, 0x42, 10, 0, 2, 9]),
+        vtep: ip("192.0.2.2"),
+    };
+    let mut rows = Overlay.network_rows(&net, &host());
+    rows.extend(Overlay.endpoint_rows(&net, &endpoint("10.0.1.5/24", None), &sandbox()));
+    rows.extend(Overlay.peer_rows(&net, &peer));
+    insta::assert_snapshot!(show(&rows));
+}
+
+#[test]
+fn overlay_options_that_cannot_be() {
+    let mut net = network("overlay", &[]);
+    net.scope = Scope::Swarm;
+    net.pools = vec![pool("10.0.1.0/24", "10.0.1.1", None)];
+    assert_eq!(
+        Overlay.validate(&net, &[]).unwrap_err().message,
+        "no VNI provided"
+    );
+    let encrypted = network("overlay", &[("encrypted", "")]);
+    let error = Overlay.validate(&encrypted, &[]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotImplemented);
+    let tiny = network("overlay", &[("com.docker.network.driver.mtu", "100")]);
+    assert_eq!(
+        Overlay.validate(&tiny, &[]).unwrap_err().message,
+        "invalid MTU number: 100"
+    );
+}
+
+#[test]
+fn host_and_null_want_nothing_and_there_is_one_of_each() {
+    let net = network("host", &[]);
+    let drivers: [&dyn Driver; 2] = [&HostDriver, &Null];
+    for driver in drivers {
+        assert!(driver.network_rows(&net, &host()).is_empty());
+        let rows = driver.endpoint_rows(&net, &endpoint("10.0.0.2/24", None), &sandbox());
+        assert!(rows.is_empty());
+        driver.validate(&net, &[]).unwrap();
+        let error = driver.validate(&net, &[&net]).unwrap_err();
+        let expected = format!(
+            "only one instance of {:?} network is allowed",
+            driver.name()
+        );
+        assert_eq!(
+            (error.kind, error.message),
+            (ErrorKind::Forbidden, expected)
+        );
+    }
+}

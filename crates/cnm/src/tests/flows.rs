@@ -1,0 +1,812 @@
+//! One story per behaviour.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+
+use engine_types::container::PortBinding;
+use engine_types::network::{ConfigReference, Inspect, PeerInfo};
+use engine_types::{ErrorKind, Filters};
+use netstate::Mac;
+
+use super::*;
+use crate::{NameRecord, ServiceBinding, Subnet, SwarmNetwork, SwarmNetworks};
+
+fn text<T: std::fmt::Debug>(result: Result<T>) -> (ErrorKind, String) {
+    let error = result.unwrap_err();
+    (error.kind, error.message)
+}
+
+#[tokio::test]
+async fn predefined_networks() {
+    let world = World::new().await;
+    let bridge = world.controller.inspect("bridge", false, "").await.unwrap();
+    let mut json = serde_json::to_value(&bridge).unwrap();
+    json["Id"] = "id".into();
+    json["Created"] = "created".into();
+    // The host that the tests run on may use the first pool itself.
+    json["IPAM"]["Config"] = "first free pool".into();
+    insta::assert_snapshot!(serde_json::to_string(&json).unwrap(), @r#"{"Attachable":false,"ConfigFrom":{"Network":""},"ConfigOnly":false,"Containers":{},"Created":"created","Driver":"bridge","EnableIPv4":true,"EnableIPv6":false,"IPAM":{"Config":"first free pool","Driver":"default","Options":null},"Id":"id","Ingress":false,"Internal":false,"Labels":{},"Name":"bridge","Options":{"com.docker.network.bridge.default_bridge":"true","com.docker.network.bridge.enable_icc":"true","com.docker.network.bridge.enable_ip_masquerade":"true","com.docker.network.bridge.host_binding_ipv4":"127.0.0.1","com.docker.network.bridge.name":"docker0","com.docker.network.driver.mtu":"1500"},"Scope":"local"}"#);
+    let host = world.controller.inspect("host", false, "").await.unwrap();
+    assert_eq!((host.driver.as_str(), host.ipam.config), ("host", None));
+    let c = &world.controller;
+    assert_eq!(
+        text(c.create("host", CreateOptions::default()).await),
+        (
+            ErrorKind::Forbidden,
+            "operation is not permitted on predefined host network ".into()
+        )
+    );
+    assert_eq!(
+        text(c.remove("none").await),
+        (
+            ErrorKind::Forbidden,
+            "none is a pre-defined network and cannot be removed".into()
+        )
+    );
+}
+
+#[tokio::test]
+async fn errors_of_create() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.create("a", with_subnet("10.1.0.0/16")).await.unwrap();
+    let table = [
+        (
+            "a",
+            with_subnet("10.2.0.0/16"),
+            ErrorKind::Conflict,
+            "network with name a already exists",
+        ),
+        (
+            "b",
+            with_subnet("10.1.5.0/24"),
+            ErrorKind::Forbidden,
+            "Pool overlaps with other one on this address space",
+        ),
+        (
+            "b",
+            with_subnet("10.1.5.1/24"),
+            ErrorKind::InvalidParameter,
+            "invalid network config:\ninvalid subnet 10.1.5.1/24: it should be 10.1.5.0/24",
+        ),
+        (
+            "b",
+            CreateOptions {
+                driver: "nope".into(),
+                ..Default::default()
+            },
+            ErrorKind::NotFound,
+            "plugin \"nope\" not found",
+        ),
+        (
+            "b",
+            CreateOptions {
+                driver: "overlay".into(),
+                ..Default::default()
+            },
+            ErrorKind::Forbidden,
+            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
+        ),
+        (
+            "b",
+            CreateOptions {
+                scope: "swarm".into(),
+                ..Default::default()
+            },
+            ErrorKind::Forbidden,
+            "cannot create a swarm scoped network when swarm is not active",
+        ),
+        (
+            "b",
+            CreateOptions {
+                driver: "overlay".into(),
+                scope: "local".into(),
+                ..Default::default()
+            },
+            ErrorKind::Forbidden,
+            "cannot downgrade network scope for overlay networks",
+        ),
+        (
+            "b",
+            CreateOptions {
+                ingress: true,
+                ..Default::default()
+            },
+            ErrorKind::Forbidden,
+            "Ingress network can only be global scope network",
+        ),
+        (
+            "",
+            CreateOptions::default(),
+            ErrorKind::InvalidParameter,
+            "invalid name: name is empty",
+        ),
+    ];
+    for (name, options, kind, expected) in table {
+        assert_eq!(text(c.create(name, options).await), (kind, expected.into()));
+    }
+    // Nothing was kept of what failed.
+    world.kernel.fail_in.store(1, Ordering::SeqCst);
+    assert!(c.create("b", with_subnet("10.2.0.0/16")).await.is_err());
+    c.create("b", with_subnet("10.2.0.0/16")).await.unwrap();
+}
+
+#[tokio::test]
+async fn networks_are_found_by_id_name_and_prefix() {
+    let world = World::new().await;
+    let c = &world.controller;
+    let id = c.create("a", CreateOptions::default()).await.unwrap().id;
+    for term in [id.as_str(), "a", &id[..12]] {
+        assert_eq!(c.inspect(term, false, "").await.unwrap().id, id);
+    }
+    assert_eq!(
+        text(c.inspect("nope", false, "").await),
+        (ErrorKind::NotFound, "network nope not found".into())
+    );
+    assert!(c.inspect("a", false, "swarm").await.is_err());
+    let names = |filters: Filters| async move {
+        let list = c.list(&filters).await.unwrap();
+        list.into_iter().map(|n| n.name).collect::<BTreeSet<_>>()
+    };
+    let filter =
+        |key: &str, value: &str| Filters([(key.to_string(), vec![value.to_string()])].into());
+    assert_eq!(
+        names(filter("type", "custom")).await,
+        BTreeSet::from(["a".into()])
+    );
+    assert_eq!(
+        names(filter("dangling", "true")).await,
+        BTreeSet::from(["a".into()])
+    );
+    assert_eq!(
+        names(filter("driver", "host")).await,
+        BTreeSet::from(["host".into()])
+    );
+    assert_eq!(
+        text(c.list(&filter("nope", "x")).await),
+        (ErrorKind::InvalidParameter, "invalid filter 'nope'".into())
+    );
+    assert_eq!(
+        c.prune(&Filters::default()).await.unwrap().networks_deleted,
+        Some(vec!["a".into()])
+    );
+}
+
+#[tokio::test]
+async fn configuration_networks_lend_their_settings() {
+    let world = World::new().await;
+    let c = &world.controller;
+    let options = CreateOptions {
+        config_only: true,
+        ..with_subnet("10.3.0.0/24")
+    };
+    c.create("conf", options).await.unwrap();
+    let from = |name: &str| CreateOptions {
+        config_from: Some(ConfigReference {
+            network: name.into(),
+        }),
+        ..CreateOptions::default()
+    };
+    assert_eq!(
+        text(c.create("a", from("nope")).await),
+        (
+            ErrorKind::NotFound,
+            "configuration network \"nope\" does not exist".into()
+        )
+    );
+    c.create("a", from("conf")).await.unwrap();
+    let a = c.inspect("a", false, "").await.unwrap();
+    assert_eq!(a.ipam.config.unwrap()[0].subnet, "10.3.0.0/24");
+    assert_eq!(a.config_from.network, "conf");
+    let (kind, message) = text(c.remove("conf").await);
+    assert_eq!(kind, ErrorKind::Forbidden);
+    assert!(
+        message.ends_with("configuration network \"conf\" is in use"),
+        "{message}"
+    );
+    let id = world.run("c", &[]).await.unwrap();
+    assert_eq!(
+        text(c.connect(&id, to("conf")).await),
+        (
+            ErrorKind::Forbidden,
+            "cannot create endpoint on configuration-only network".into()
+        )
+    );
+}
+
+#[tokio::test]
+async fn connect_names_and_files() {
+    let mut world = World::new().await;
+    let c = world.controller.clone();
+    c.create("front", with_subnet("10.4.0.0/24")).await.unwrap();
+    c.create("back", with_subnet("10.5.0.0/24")).await.unwrap();
+    let a = world.run("a", &["front"]).await.unwrap();
+    let b = world.run("b", &["front", "back"]).await.unwrap();
+    assert_eq!(
+        (world.ip(&a, "front"), world.ip(&b, "front")),
+        ("10.4.0.2".into(), "10.4.0.3".into())
+    );
+    for name in ["b", &b[..12], "host-b"] {
+        assert_eq!(world.lookup(&a, name), ["10.4.0.3"], "{name}");
+    }
+    // Both networks know b; the first of them by name answers.
+    assert_eq!(world.lookup(&b, "b"), ["10.5.0.2"]);
+    assert!(world.kernel.has("front eth0 Some(10.4.0.3/24)"));
+    assert!(world.kernel.has("back eth1 Some(10.5.0.2/24)"));
+
+    // The default route follows the priority, then the name.
+    let route = |container: &str| {
+        let owner = c.0.state().records[container].id.clone();
+        let rows = world.kernel.rows("endpoint/");
+        let ns = format!("{:.12}", owner);
+        let of = rows
+            .into_iter()
+            .filter(|r| r.starts_with("Route") && r.contains(&ns));
+        of.collect::<Vec<_>>()
+    };
+    assert!(
+        route(&b)[0].contains("via: Some(10.5.0.1), link: \"eth1\""),
+        "{:?}",
+        route(&b)
+    );
+    let mut high = to("front");
+    high.settings.gw_priority = 1;
+    c.disconnect(&b, "front", false).await.unwrap();
+    c.connect(&b, high).await.unwrap();
+    assert_eq!(route(&b).len(), 1);
+    assert!(
+        route(&b)[0].contains("via: Some(10.4.0.1), link: \"eth0\""),
+        "{:?}",
+        route(&b)
+    );
+
+    let hosts = std::fs::read_to_string(world.dir.path().join("b/hosts")).unwrap();
+    let expected = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n10.5.0.2\thost-b\n10.4.0.3\thost-b\n";
+    assert_eq!(hosts, expected);
+    let conf = std::fs::read_to_string(world.dir.path().join("b/resolv.conf")).unwrap();
+    assert!(
+        conf.contains("\nnameserver 127.0.0.11\n") && conf.contains("(internal resolver)"),
+        "{conf}"
+    );
+
+    c.deactivate(&b).await.unwrap();
+    assert!(world.lookup(&a, "b").is_empty());
+    c.activate(&b).await.unwrap();
+    c.rename(&b, "/beta").await.unwrap();
+    assert!(world.lookup(&a, "b").is_empty());
+    assert_eq!(world.lookup(&a, "beta"), ["10.4.0.3"]);
+
+    let (kind, message) = text(c.remove("front").await);
+    assert_eq!(kind, ErrorKind::Forbidden);
+    let in_use =
+        "error while removing network: network front has active endpoints (name:\"a\" id:\"";
+    assert!(message.starts_with(in_use), "{message}");
+    let endpoints = c
+        .inspect("front", false, "")
+        .await
+        .unwrap()
+        .containers
+        .unwrap();
+    assert_eq!(
+        (
+            endpoints[&b].name.as_str(),
+            endpoints[&b].ipv4_address.as_str()
+        ),
+        ("beta", "10.4.0.3/24")
+    );
+
+    assert!(c.sandbox_remove(&b).await.is_empty());
+    assert!(world.lookup(&a, "beta").is_empty());
+    let mut actions = Vec::new();
+    while let Ok(event) = world.events.try_recv() {
+        actions.push(format!("{} {}", event.action, event.attributes["name"]));
+    }
+    assert_eq!(
+        actions.join(", "),
+        "create front, create back, connect front, connect front, connect back, disconnect front, connect front, disconnect back, disconnect front"
+    );
+}
+
+#[tokio::test]
+async fn a_user_edited_resolv_conf_is_left_alone() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.create("n", CreateOptions::default()).await.unwrap();
+    let a = world.run("a", &["bridge"]).await.unwrap();
+    let path = world.dir.path().join("a/resolv.conf");
+    assert!(std::fs::read_to_string(&path).unwrap().contains("(legacy)"));
+    assert_eq!(world.lookup(&a, "a"), ["no resolver"]);
+    std::fs::write(&path, "nameserver 192.0.2.1\n").unwrap();
+    c.connect(&a, to("n")).await.unwrap();
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        "nameserver 192.0.2.1\n"
+    );
+}
+
+#[tokio::test]
+async fn static_addresses() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.create("own", with_subnet("10.6.0.0/29")).await.unwrap();
+    c.create("auto", CreateOptions::default()).await.unwrap();
+    let a = world.run("a", &[]).await.unwrap();
+    let b = world.run("b", &[]).await.unwrap();
+    c.connect(&a, to_at("own", "10.6.0.5")).await.unwrap();
+    assert_eq!(world.ip(&a, "own"), "10.6.0.5");
+    let table = [
+        (
+            "own",
+            "10.6.0.5",
+            ErrorKind::Forbidden,
+            "Address already in use",
+        ),
+        (
+            "own",
+            "10.6.0.1",
+            ErrorKind::Forbidden,
+            "Address already in use",
+        ),
+        (
+            "own",
+            "10.7.0.1",
+            ErrorKind::InvalidParameter,
+            "no configured subnet or ip-range contain the IP address 10.7.0.1",
+        ),
+        (
+            "own",
+            "x",
+            ErrorKind::InvalidParameter,
+            "invalid IPv4 address: x",
+        ),
+        (
+            "auto",
+            "172.18.0.9",
+            ErrorKind::InvalidParameter,
+            "user specified IP address is supported only when connecting to networks with user configured subnets",
+        ),
+        (
+            "bridge",
+            "172.17.0.9",
+            ErrorKind::InvalidParameter,
+            "user specified IP address is supported on user defined networks only",
+        ),
+    ];
+    for (network, ip, kind, expected) in table {
+        assert_eq!(
+            text(c.connect(&b, to_at(network, ip)).await),
+            (kind, expected.into())
+        );
+    }
+    assert_eq!(
+        text(c.connect(&a, to("own")).await),
+        (
+            ErrorKind::Forbidden,
+            "endpoint with name a already exists in network own".into()
+        )
+    );
+    // .1 is the gateway, .5 is a's: four are left.
+    for name in ["d", "e", "f", "g"] {
+        world.run(name, &["own"]).await.unwrap();
+    }
+    let id = c.inspect("own", false, "").await.unwrap().id;
+    assert_eq!(
+        text(c.connect(&b, to("own")).await),
+        (
+            ErrorKind::System,
+            format!("no available IPv4 addresses on this network's address pools: own ({id})")
+        )
+    );
+}
+
+#[tokio::test]
+async fn which_networks_go_together() {
+    let world = World::new().await;
+    let c = &world.controller;
+    let a = world.run("a", &["none"]).await.unwrap();
+    let host = SandboxSpec {
+        mode: Mode::Host,
+        ..world.spec("h")
+    };
+    assert_eq!(c.sandbox_create(host).await.unwrap().netns, None);
+    let h = container_id("h");
+    c.connect(&h, to("host")).await.unwrap();
+    let many = "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+    let shared = "container sharing network namespace with another container or host cannot be connected to any other network";
+    for (container, network, expected) in [
+        (&a, "bridge", many),
+        (
+            &a,
+            "host",
+            "cannot connect container to host network - container must be created in host network mode",
+        ),
+        (&h, "bridge", shared),
+    ] {
+        assert_eq!(
+            text(c.connect(container, to(network)).await),
+            (ErrorKind::InvalidParameter, expected.into())
+        );
+    }
+    assert_eq!(
+        text(c.disconnect(&h, "host", false).await).1,
+        "cannot disconnect container from host network - container was created in host network mode"
+    );
+    // A shared namespace is the other container's.
+    let joined = SandboxSpec {
+        mode: Mode::Container(a.clone()),
+        ..world.spec("j")
+    };
+    assert_eq!(Some(c.sandbox_create(joined).await.unwrap()), c.sandbox(&a));
+    assert_eq!(
+        text(c.connect(&container_id("j"), to("bridge")).await).1,
+        shared
+    );
+    let lost = SandboxSpec {
+        mode: Mode::Container("gone".into()),
+        ..world.spec("k")
+    };
+    assert_eq!(text(c.sandbox_create(lost).await).0, ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn published_ports() {
+    let world = World::new().await;
+    let c = &world.controller;
+    let publish = |name: &str, host_port: &str| {
+        let mut spec = world.spec(name);
+        let binding = PortBinding {
+            host_ip: String::new(),
+            host_port: host_port.into(),
+        };
+        spec.ports.insert("80/tcp".into(), Some(vec![binding]));
+        spec
+    };
+    let run = |spec: SandboxSpec| async move {
+        let id = spec.container_id.clone();
+        c.sandbox_create(spec).await?;
+        c.connect(&id, to("bridge")).await.map(|()| id)
+    };
+    let a = run(publish("a", "")).await.unwrap();
+    let port = c.ports(&a)["80/tcp"].as_ref().unwrap()[0].host_port.clone();
+    assert!(world.kernel.has(&format!("publish 127.0.0.1:{port} to")));
+    // Nobody else gets it.
+    assert!(std::net::TcpListener::bind(format!("127.0.0.1:{port}")).is_err());
+    let (kind, message) = text(run(publish("b", &port)).await);
+    assert_eq!(kind, ErrorKind::System);
+    let ends = format!("Bind for 127.0.0.1:{port} failed: port is already allocated");
+    assert!(
+        message.starts_with("driver failed programming external connectivity on endpoint /b ("),
+        "{message}"
+    );
+    assert!(message.ends_with(&ends), "{message}");
+    assert!(c.endpoints(&container_id("b")).is_empty());
+    assert!(c.sandbox_remove(&a).await.is_empty());
+    std::net::TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+
+    let foreign = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = foreign.local_addr().unwrap().port();
+    let (_, message) = text(run(publish("d", &taken.to_string())).await);
+    assert!(
+        message.contains(&format!("failed to bind host port for 127.0.0.1:{taken}:")),
+        "{message}"
+    );
+    assert!(
+        message.ends_with("/tcp: address already in use"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn links_follow_their_target() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.create("n", with_subnet("10.8.0.0/24")).await.unwrap();
+    let a = world.run("a", &[]).await.unwrap();
+    let mut linked = to("n");
+    linked.settings.links = Some(vec!["b:database".into()]);
+    c.connect(&a, linked).await.unwrap();
+    assert!(world.lookup(&a, "database").is_empty());
+    let b = world.run("b", &["n"]).await.unwrap();
+    assert_eq!(world.lookup(&a, "database"), [world.ip(&b, "n")]);
+    c.disconnect(&b, "n", false).await.unwrap();
+    assert!(world.lookup(&a, "database").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_at_once() {
+    let world = World::new().await;
+    world
+        .controller
+        .create("n", with_subnet("10.10.0.0/16"))
+        .await
+        .unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for i in 0..200 {
+        let (c, spec) = (world.controller.clone(), world.spec(&format!("c{i}")));
+        tasks.spawn(async move {
+            let id = spec.container_id.clone();
+            c.sandbox_create(spec).await?;
+            c.connect(&id, to("n")).await?;
+            Ok::<_, Error>(c.endpoints(&id)["n"].ip_address.clone())
+        });
+    }
+    let mut addresses = BTreeSet::new();
+    while let Some(done) = tasks.join_next().await {
+        assert!(addresses.insert(done.unwrap().unwrap()));
+    }
+    assert_eq!(addresses.len(), 200);
+}
+
+// --- the swarm ---
+
+struct Managers;
+
+fn overlay(id: &str, internal: bool) -> SwarmNetwork {
+    SwarmNetwork {
+        id: id.into(),
+        name: format!("net-{id}"),
+        driver: "overlay".into(),
+        internal,
+        attachable: true,
+        subnets: vec![Subnet {
+            subnet: "10.0.9.0/24".parse().unwrap(),
+            gateway: Some([10, 0, 9, 1].into()),
+            vni: 4097,
+        }],
+        vxlan_port: 4789,
+        ..SwarmNetwork::default()
+    }
+}
+
+#[async_trait]
+impl SwarmNetworks for Managers {
+    async fn list(&self) -> Result<Vec<Inspect>> {
+        let network = Inspect {
+            id: "unused".into(),
+            name: "unused".into(),
+            scope: "swarm".into(),
+            ..Inspect::default()
+        };
+        Ok(vec![network])
+    }
+    async fn create(&self, name: &str, _: CreateOptions) -> Result<String> {
+        Ok(format!("id-of-{name}"))
+    }
+    async fn remove(&self, id: &str) -> Result<()> {
+        Err(Error::forbidden(format!("asked to remove {id}")))
+    }
+    async fn attach(
+        &self,
+        network: &str,
+        _: &str,
+        _: Vec<String>,
+    ) -> Result<(SwarmNetwork, ipnet::IpNet)> {
+        match network {
+            "net-att" | "att" => Ok((overlay("att", false), "10.0.9.20/24".parse().unwrap())),
+            _ => Err(Error::not_found(format!("network {network} not found"))),
+        }
+    }
+    async fn detach(&self, _: &str, _: &str) -> Result<()> {
+        Ok(())
+    }
+    async fn peers(&self, _: &str) -> Vec<PeerInfo> {
+        vec![PeerInfo {
+            name: "node".into(),
+            ip: "192.0.2.1".into(),
+        }]
+    }
+    fn is_manager(&self) -> bool {
+        true
+    }
+}
+
+fn peer(ip: &str, vtep: &str) -> Option<Peer> {
+    Some(Peer {
+        address: format!("{ip}/24").parse().unwrap(),
+        mac: Mac([2, 0x42, 10, 0, 9, 7]),
+        vtep: vtep.parse().unwrap(),
+    })
+}
+
+fn task(ip: &str, service: &str) -> ConnectRequest {
+    ConnectRequest {
+        preallocated: true,
+        service: Some(ServiceBinding {
+            id: "s".into(),
+            name: service.into(),
+            aliases: vec!["alias".into()],
+            ..ServiceBinding::default()
+        }),
+        ..to_at("o", ip)
+    }
+}
+
+#[tokio::test]
+async fn an_overlay_lives_as_long_as_its_endpoints() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.set_vtep(Some([192, 0, 2, 9].into())).await;
+    c.swarm_network(overlay("o", false)).await.unwrap();
+    c.set_peer("o", "e1", peer("10.0.9.7", "192.0.2.1")).await;
+    c.set_peer("o", "own", peer("10.0.9.8", "192.0.2.9")).await;
+    assert!(
+        !world.kernel.has("net-o"),
+        "nothing before the first endpoint"
+    );
+
+    let a = world.run("a", &[]).await.unwrap();
+    c.connect(&a, task("10.0.9.3", "web")).await.unwrap();
+    assert!(world.kernel.has("network net-o vtep Some(192.0.2.9)"));
+    assert_eq!(world.kernel.rows("peer/").len(), 1);
+    assert!(world.kernel.has("peer net-o 10.0.9.7/24 via 192.0.2.1"));
+    // It needs a way out, and has a second interface for it that the user does not see.
+    assert!(world.kernel.has("docker_gwbridge eth1"));
+    assert_eq!(c.endpoints(&a).len(), 1);
+
+    // Among several claims for one address the latest holds, then the former one again.
+    c.set_peer("o", "e2", peer("10.0.9.7", "192.0.2.2")).await;
+    assert!(world.kernel.has("via 192.0.2.2") && !world.kernel.has("via 192.0.2.1"));
+    c.set_peer("o", "e2", None).await;
+    assert!(world.kernel.has("via 192.0.2.1"));
+    // A late record for an address that is here now is not believed.
+    c.set_peer("o", "late", peer("10.0.9.3", "192.0.2.2")).await;
+    assert!(!world.kernel.has("peer net-o 10.0.9.3"));
+
+    // Another network with a gateway of its own makes the second interface superfluous.
+    c.connect(&a, to("bridge")).await.unwrap();
+    assert!(!world.kernel.has("docker_gwbridge eth1"));
+    c.disconnect(&a, "bridge", false).await.unwrap();
+    assert!(world.kernel.has("docker_gwbridge eth1"));
+
+    assert_eq!(
+        text(c.forget_swarm_network("o").await).0,
+        ErrorKind::Forbidden
+    );
+    assert!(c.sandbox_remove(&a).await.is_empty());
+    assert!(!world.kernel.has("net-o"), "{:?}", world.kernel.rows(""));
+    c.forget_swarm_network("o").await.unwrap();
+}
+
+#[tokio::test]
+async fn names_of_tasks_here_and_elsewhere() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.swarm_network(overlay("o", true)).await.unwrap();
+    let a = world.run("a", &[]).await.unwrap();
+    c.connect(&a, task("10.0.9.3", "Web")).await.unwrap();
+    let record = NameRecord {
+        name: "web.2.x".into(),
+        task_aliases: vec!["short".into()],
+        address: Some([10, 0, 9, 4].into()),
+        service: ServiceBinding {
+            name: "Web".into(),
+            ..ServiceBinding::default()
+        },
+    };
+    c.set_record("o", "e2", Some(record)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    for (name, expected) in [
+        ("web", vec!["10.0.9.3", "10.0.9.4"]),
+        ("tasks.web", vec!["10.0.9.3", "10.0.9.4"]),
+        ("alias", vec!["10.0.9.3"]),
+        ("web.2.x", vec!["10.0.9.4"]),
+        ("a", vec!["10.0.9.3"]),
+    ] {
+        assert_eq!(world.lookup(&a, name), expected, "{name}");
+    }
+    let view = c.overlay_view().borrow().clone();
+    let local = view.networks["o"].values().next().unwrap();
+    assert_eq!(local.address.to_string(), "10.0.9.3/24");
+    assert_eq!(local.record.as_ref().unwrap().service.name, "Web");
+    c.deactivate(&a).await.unwrap();
+    let view = c.overlay_view().borrow().clone();
+    assert_eq!(view.networks["o"].values().next().unwrap().record, None);
+}
+
+#[tokio::test]
+async fn standalone_containers_attach_through_the_managers() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.set_swarm(Some(Arc::new(Managers)));
+    assert_eq!(
+        c.create(
+            "new",
+            CreateOptions {
+                driver: "overlay".into(),
+                ..Default::default()
+            }
+        )
+        .await
+        .unwrap()
+        .id,
+        "id-of-new"
+    );
+    let a = world.run("a", &[]).await.unwrap();
+    c.connect(&a, to("net-att")).await.unwrap();
+    assert_eq!(world.ip(&a, "net-att"), "10.0.9.20");
+    assert_eq!(
+        text(c.connect(&a, to("nope")).await),
+        (ErrorKind::NotFound, "network nope not found".into())
+    );
+    assert_eq!(
+        text(c.connect(&a, to("net-att")).await).0,
+        ErrorKind::Forbidden
+    );
+    let inspected = c.inspect("net-att", false, "").await.unwrap();
+    assert_eq!(inspected.peers.unwrap()[0].name, "node");
+    assert_eq!(
+        inspected.options.unwrap()["com.docker.network.driver.overlay.vxlanid_list"],
+        "4097"
+    );
+    let names: BTreeSet<_> = c
+        .list(&Filters::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|n| n.name)
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "bridge",
+            "docker_gwbridge",
+            "host",
+            "net-att",
+            "none",
+            "unused"
+        ]
+        .map(String::from)
+        .into()
+    );
+    assert_eq!(text(c.remove("unused").await).1, "asked to remove unused");
+    // A failure gives the address back to the managers and leaves nothing here.
+    let b = world.run("b", &[]).await.unwrap();
+    world.kernel.fail_in.store(1, Ordering::SeqCst);
+    assert!(c.connect(&b, to("net-att")).await.is_err());
+    assert!(c.endpoints(&b).is_empty());
+}
+
+#[tokio::test]
+async fn a_restart_finds_everything_again() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.set_vtep(Some([192, 0, 2, 9].into())).await;
+    c.create("n", with_subnet("10.11.0.0/24")).await.unwrap();
+    c.swarm_network(overlay("o", false)).await.unwrap();
+    c.set_peer("o", "e1", peer("10.0.9.7", "192.0.2.1")).await;
+    c.set_peer("o", "e2", peer("10.0.9.8", "192.0.2.1")).await;
+    let a = world.run("a", &["n"]).await.unwrap();
+    let b = world.run("b", &["n"]).await.unwrap();
+    c.connect(&a, task("10.0.9.3", "web")).await.unwrap();
+    let without_resolver = |world: &World| {
+        let owners = world.kernel.owners.lock().unwrap().clone();
+        // The resolver's sockets get other ports.
+        let rows = owners.into_iter().map(|(owner, mut rows)| {
+            rows.retain(|r| !matches!(r, Row::NftRule(_)));
+            (owner, rows)
+        });
+        rows.collect::<BTreeMap<_, _>>()
+    };
+    let before = without_resolver(&world);
+    let world = world.restart(&[a.clone(), b.clone()]).await;
+    assert_eq!(before, without_resolver(&world));
+    assert_eq!(world.lookup(&a, "b"), ["10.11.0.3"]);
+
+    let world = world.restart(std::slice::from_ref(&a)).await;
+    assert!(world.controller.sandbox(&b).is_none());
+    assert!(world.lookup(&a, "b").is_empty());
+    // What gossip no longer knows goes.
+    world
+        .controller
+        .retain_remote("o", &BTreeSet::from(["e1".into()]))
+        .await;
+    assert_eq!(world.kernel.rows("peer/").len(), 1);
+    let world = world.restart(std::slice::from_ref(&a)).await;
+    assert_eq!(world.kernel.rows("peer/").len(), 1);
+    let free: IpAddr = [10, 11, 0, 3].into();
+    let d = world.run("d", &["n"]).await.unwrap();
+    assert_eq!(world.ip(&d, "n"), free.to_string());
+}
