@@ -41,3 +41,6 @@ impl Control {
         Ok(self.store.update(f).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

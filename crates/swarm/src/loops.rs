@@ -150,4 +150,6 @@ async fn run(store: Store, mut stopped: oneshot::Receiver<()>) {
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
+mod speed;
+#[cfg(test)]
 mod tests;
