@@ -60,11 +60,30 @@ fn count(counter: &AtomicU64, by: usize) {
     counter.fetch_add(by as u64, Ordering::Relaxed);
 }
 
-/// What in a namespace is no longer as it was left.
-#[derive(Clone, Copy, Debug, Default)]
+/// What in a namespace may no longer be as it was left.
+#[derive(Debug, Default)]
 struct Dirty {
+    /// Links that told something of themselves, as they also do when we change them: a look at each shows whether more
+    /// is needed.
+    links: BTreeSet<String>,
     rt: bool,
     nft: bool,
+}
+
+impl Dirty {
+    fn rt() -> Self {
+        Dirty {
+            rt: true,
+            ..Dirty::default()
+        }
+    }
+
+    fn all() -> Self {
+        Dirty {
+            nft: true,
+            ..Dirty::rt()
+        }
+    }
 }
 
 pub struct Core {
@@ -180,13 +199,7 @@ impl Core {
     /// A link that was made anew has lost what was on it.
     fn mend_shaken(&mut self, out: &Outcome) {
         for ns in &out.shaken {
-            self.reconcile(
-                ns,
-                Dirty {
-                    rt: true,
-                    nft: false,
-                },
-            );
+            self.reconcile(ns, Dirty::rt());
         }
     }
 
@@ -194,13 +207,7 @@ impl Core {
     pub fn audit(&mut self) -> Vec<String> {
         let mut words = self.missing_namespaces();
         for ns in self.desired.namespaces() {
-            words.extend(self.reconcile(
-                &ns,
-                Dirty {
-                    rt: true,
-                    nft: true,
-                },
-            ));
+            words.extend(self.reconcile(&ns, Dirty::all()));
         }
         words
     }
@@ -254,23 +261,18 @@ impl Core {
         }
         let mut removed = 0;
         for ns in namespaces {
-            removed += self
-                .reconcile(
-                    &ns,
-                    Dirty {
-                        rt: true,
-                        nft: true,
-                    },
-                )
-                .len();
+            removed += self.reconcile(&ns, Dirty::all()).len();
         }
         removed + self.heal(leftover, BTreeMap::new(), Vec::new()).len()
     }
 
     /// Compares a namespace with what is wanted in it and mends the differences.
-    fn reconcile(&mut self, ns: &Ns, dirty: Dirty) -> Vec<String> {
+    fn reconcile(&mut self, ns: &Ns, mut dirty: Dirty) -> Vec<String> {
         let sweep = !self.adopting;
         let (mut drifts, mut tables, mut words) = (Vec::new(), BTreeMap::new(), Vec::new());
+        if !dirty.rt && !dirty.links.is_empty() {
+            dirty.rt = self.kernel.links_drifted(ns, &self.desired, &dirty.links);
+        }
         if dirty.rt {
             match self.kernel.observe(ns, &self.desired, sweep) {
                 Ok(seen) => {
@@ -289,7 +291,7 @@ impl Core {
             for (text, fix) in self.table_drifts(ns, sweep) {
                 words.push(text);
                 match fix {
-                    Fix::Row(change) => work.changes.push(change),
+                    Fix::Row(change) => work.changes.push(*change),
                     Fix::Rebuild(table) => drop(work.rebuild.insert(table)),
                     Fix::Reflow(table, chain) => drop(work.reflow.insert((table, chain))),
                 }
@@ -420,9 +422,7 @@ impl Core {
                 return;
             };
             for raw in wire::messages(datagram) {
-                if is_drift(kernel, desired, &ns, raw) {
-                    dirty.entry(ns.clone()).or_default().rt = true;
-                }
+                notice(kernel, desired, &ns, raw, dirty);
             }
         });
         let lost_nft = nft_monitor.drain(|(id, datagram)| {
@@ -445,29 +445,10 @@ impl Core {
                 }
             }
         });
-        for (lost, part) in [
-            (
-                lost_rt.is_err(),
-                Dirty {
-                    rt: true,
-                    nft: false,
-                },
-            ),
-            (
-                lost_nft.is_err(),
-                Dirty {
-                    rt: false,
-                    nft: true,
-                },
-            ),
-        ] {
-            if lost {
-                tracing::debug!("notifications were lost: comparing everything");
-                for ns in self.desired.namespaces() {
-                    let entry = self.dirty.entry(ns).or_default();
-                    entry.rt |= part.rt;
-                    entry.nft |= part.nft;
-                }
+        if lost_rt.is_err() || lost_nft.is_err() {
+            tracing::debug!("notifications were lost: comparing everything");
+            for ns in self.desired.namespaces() {
+                self.dirty.insert(ns, Dirty::all());
             }
         }
         if !self.dirty.is_empty() && self.dirty_since.is_none() {
@@ -502,66 +483,45 @@ impl Core {
     }
 }
 
-/// Whether a notification tells of something that is wanted and now is not as wanted.
-fn is_drift(kernel: &mut Kernel, desired: &Desired, ns: &Ns, raw: wire::Raw<'_>) -> bool {
-    match raw.kind {
-        link::RTM_NEWLINK | link::RTM_DELLINK => {
-            let Some(seen) = link::parse(raw.body) else {
-                return false;
-            };
-            let names = kernel.names.entry(ns.clone()).or_default();
-            let gone = raw.kind == link::RTM_DELLINK;
-            if gone {
-                names.remove(&seen.index);
-            }
+/// Notes a notification that tells of something wanted which now is, or may be, not as wanted.
+fn notice(
+    kernel: &mut Kernel,
+    desired: &Desired,
+    ns: &Ns,
+    raw: wire::Raw<'_>,
+    dirty: &mut BTreeMap<Ns, Dirty>,
+) {
+    if matches!(raw.kind, link::RTM_NEWLINK | link::RTM_DELLINK) {
+        let Some(seen) = link::parse(raw.body) else {
+            return;
+        };
+        let names = kernel.names.entry(ns.clone()).or_default();
+        // Under the name that we knew it by, and under the one that it has now.
+        let former = match raw.kind {
+            link::RTM_DELLINK => names.remove(&seen.index),
+            _ => names.get(&seen.index).cloned(),
+        };
+        for name in [Some(seen.name), former].into_iter().flatten() {
             let key = Key {
                 ns: ns.clone(),
-                item: Item::Link(seen.name.clone()),
+                item: Item::Link(name.clone()),
             };
-            if let Some(Row::Link(link)) = desired.get(&key) {
-                // The bridge's index is what we know it by, or else unknown.
-                let master = match &link.master {
-                    None => 0,
-                    Some(name) => names
-                        .iter()
-                        .find(|(_, known)| *known == name)
-                        .map_or(u32::MAX, |(index, _)| *index),
-                };
-                let named = matches!(ns, Ns::Named(_));
-                let fit = link::fit(link, &seen, master, &kernel.mark, named);
-                return gone || !matches!(fit, link::Fit::Good | link::Fit::Lent);
-            }
-            match desired
-                .link_of_peer(ns, &seen.name)
-                .and_then(|key| desired.get(key))
-            {
-                Some(Row::Link(link)) => match &link.kind {
-                    crate::LinkKind::Veth { peer } => {
-                        gone || link::fit_peer(peer.mac, link.mtu, &seen) != link::Fit::Good
-                    }
-                    _ => false,
-                },
-                _ => {
-                    // Renamed away from what we knew it as?
-                    let known = names.get(&seen.index);
-                    known.is_some_and(|known| *known != seen.name && !gone)
-                }
+            if desired.get(&key).is_some() || desired.link_of_peer(ns, &name).is_some() {
+                dirty.entry(ns.clone()).or_default().links.insert(name);
             }
         }
-        kind => {
-            let Some(names) = kernel.names.get(ns) else {
-                return false;
-            };
-            let Some(seen) = entry::parse(kind, raw.body, ns, names) else {
-                return false;
-            };
-            let gone = matches!(
-                kind,
-                entry::RTM_DELADDR | entry::RTM_DELROUTE | entry::RTM_DELNEIGH
-            );
-            desired
-                .get(&seen.row.key())
-                .is_some_and(|row| gone || !seen.whole || !entry::same(row, &seen.row))
-        }
+        return;
+    }
+    let names = kernel.names.get(ns);
+    let Some(seen) = names.and_then(|names| entry::parse(raw.kind, raw.body, ns, names)) else {
+        return;
+    };
+    let gone = matches!(
+        raw.kind,
+        entry::RTM_DELADDR | entry::RTM_DELROUTE | entry::RTM_DELNEIGH
+    );
+    let wanted = desired.get(&seen.row.key());
+    if wanted.is_some_and(|row| gone || !seen.whole || !entry::same(row, &seen.row)) {
+        dirty.entry(ns.clone()).or_default().rt = true;
     }
 }

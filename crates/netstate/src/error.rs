@@ -43,6 +43,11 @@ fn errno_text(errno: Errno) -> String {
 fn hint(row: &Row, errno: Errno) -> Option<String> {
     let unsupported = matches!(errno, Errno::OPNOTSUPP | Errno::AFNOSUPPORT);
     Some(match (row, errno) {
+        (Row::Address { address, .. }, Errno::ACCESS | Errno::PERM | Errno::AFNOSUPPORT)
+            if address.addr().is_ipv6() =>
+        {
+            "IPv6 is switched off there: see the sysctl disable_ipv6".into()
+        }
         (_, Errno::PERM | Errno::ACCESS) => {
             "the daemon needs CAP_NET_ADMIN and CAP_SYS_ADMIN".into()
         }
@@ -63,9 +68,6 @@ fn hint(row: &Row, errno: Errno) -> Option<String> {
             _ => "a link of that name is there already: remove it or choose another name".into(),
         },
         (Row::Route(_), Errno::NETUNREACH) => "the gateway is not on a network of that link".into(),
-        (Row::Address { .. }, _) if unsupported || errno == Errno::PERM => {
-            "IPv6 is switched off there: see the sysctl disable_ipv6".into()
-        }
         (
             Row::NftTable(_)
             | Row::NftChain(_)
@@ -81,4 +83,38 @@ fn hint(row: &Row, errno: Errno) -> Option<String> {
         (_, Errno::NODEV) => "the link is not there".into(),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BridgePort, Link, Ns};
+
+    #[test]
+    fn a_kernel_without_vxlan_is_named() {
+        let row = Row::Link(Link {
+            ns: Ns::Named("ov".into()),
+            name: "vxlan0".into(),
+            kind: LinkKind::Vxlan {
+                vni: 4097,
+                port: 4789,
+                local: None,
+                socket_ns: Ns::Host,
+            },
+            mac: None,
+            mtu: Some(1450),
+            master: Some("br0".into()),
+            port: BridgePort::default(),
+        });
+        let nack = Nack {
+            errno: Errno::OPNOTSUPP,
+            detail: "Unknown device type".into(),
+        };
+        assert_eq!(
+            Error::refused("create", &row, &nack).to_string(),
+            "cannot create link vxlan0 type vxlan id 4097 dstport 4789 socket netns host mtu 1450 master br0 netns ov: \
+             operation not supported (Unknown device type); this kernel has no vxlan devices: load the module vxlan or \
+             use a kernel built with it"
+        );
+    }
 }

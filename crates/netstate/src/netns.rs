@@ -27,6 +27,10 @@ const NETNSA_FD: u16 = 3;
 /// Runs `f` on a short-lived thread inside the namespace. The caller's thread never changes its own.
 pub fn within<T: Send>(ns: BorrowedFd<'_>, f: impl FnOnce() -> T + Send) -> io::Result<T> {
     on_thread(|| {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a thread of its own in the crate that may"
+        )]
         rustix::thread::move_into_link_name_space(ns, Some(LinkNameSpaceType::Network))?;
         Ok(f())
     })
@@ -247,7 +251,7 @@ pub fn checked(dir: &Path, name: &str) -> Result<PathBuf, Error> {
 }
 
 fn is_namespace(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|s| s.f_type as i64 == NSFS_MAGIC)
+    rustix::fs::statfs(path).is_ok_and(|s| s.f_type == NSFS_MAGIC)
 }
 
 fn prepare(dir: &Path) -> io::Result<()> {

@@ -71,6 +71,38 @@ impl Kernel {
         self.names.insert(ns.clone(), names);
         Ok(seen)
     }
+
+    /// Whether one of these links is not as wanted.
+    pub fn links_drifted(&mut self, ns: &Ns, desired: &Desired, names: &BTreeSet<String>) -> bool {
+        let wanted = |name: &str| {
+            let item = Item::Link(name.to_owned());
+            match desired.get(&Key {
+                ns: ns.clone(),
+                item,
+            }) {
+                Some(Row::Link(link)) => Some(link),
+                _ => None,
+            }
+        };
+        let masters = names
+            .iter()
+            .filter_map(|name| wanted(name)?.master.as_deref());
+        let all: BTreeSet<&str> = names.iter().map(String::as_str).chain(masters).collect();
+        let all: Vec<&str> = all.into_iter().collect();
+        let Ok(found) = self.look(ns, &all) else {
+            return true;
+        };
+        let mut seen = Observed::default();
+        let found = found.into_iter().flatten();
+        seen.links
+            .extend(found.map(|link| (link.name.clone(), link)));
+        names.iter().any(|name| match wanted(name) {
+            Some(link) => link_drift(link, &seen, &self.mark).is_some(),
+            None => desired
+                .link_of_peer(ns, name)
+                .is_some_and(|key| peer_drift(desired, key, name, &seen).is_some()),
+        })
+    }
 }
 
 /// Whether everything on the link is ours to remove.
@@ -159,21 +191,33 @@ fn link_drift(link: &Link, seen: &Observed, mark: &str) -> Option<bool> {
     }
 }
 
+/// What is wrong with a veth's other end, in words; with its link's row.
+fn peer_drift<'a>(
+    desired: &'a Desired,
+    key: &Key,
+    name: &str,
+    seen: &Observed,
+) -> Option<(String, &'a Row)> {
+    let row @ Row::Link(link) = desired.get(key)? else {
+        return None;
+    };
+    let LinkKind::Veth { peer } = &link.kind else {
+        return None;
+    };
+    match seen.links.get(name) {
+        None => Some((format!("peer {name} of {row} was missing"), row)),
+        Some(there) if link::fit_peer(peer.mac, link.mtu, there) != link::Fit::Good => {
+            Some((format!("peer {name} of {row} was changed"), row))
+        }
+        Some(_) => None,
+    }
+}
+
 /// The ends of wanted veths that lie in this namespace.
 fn peers(ns: &Ns, desired: &Desired, seen: &Observed, found: &mut Vec<Drift>) {
     for (name, key) in desired.peers_in(ns) {
-        let Some(row @ Row::Link(link)) = desired.get(key) else {
+        let Some((words, row)) = peer_drift(desired, key, name, seen) else {
             continue;
-        };
-        let LinkKind::Veth { peer } = &link.kind else {
-            continue;
-        };
-        let words = match seen.links.get(name) {
-            None => format!("peer {name} of {row} was missing"),
-            Some(there) if link::fit_peer(peer.mac, link.mtu, there) != link::Fit::Good => {
-                format!("peer {name} of {row} was changed")
-            }
-            Some(_) => continue,
         };
         if found.iter().all(|(_, change)| change.key != *key) {
             let change = Change {

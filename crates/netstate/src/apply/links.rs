@@ -15,6 +15,9 @@ fn refused(verb: &str, link: &Link, errno: Errno) -> Error {
     Error::refused(verb, &Row::Link(link.clone()), &errno.into())
 }
 
+/// A link, the name of one of its ends, and that end's port options.
+type End<'a> = (&'a Link, &'a str, Option<BridgePort>);
+
 /// Where the request to make it goes.
 fn request_ns(link: &Link) -> &Ns {
     match &link.kind {
@@ -172,7 +175,7 @@ impl Run<'_> {
 
     /// Marks new links, sets their port options, and sets them and their peers up.
     fn configure(&mut self, links: &[&Link]) -> Result<(), Error> {
-        let mut ends: BTreeMap<&Ns, Vec<(&Link, &str, Option<BridgePort>)>> = BTreeMap::new();
+        let mut ends: BTreeMap<&Ns, Vec<End>> = BTreeMap::new();
         for link in links {
             let port = link.master.as_ref().map(|_| link.port);
             // The peer first: the carrier comes with the second end, and then the bridge's port is ready at once.

@@ -88,8 +88,8 @@ impl Kernel {
         run.out
     }
 
-    /// The link of that name, by the kernel's own description.
-    fn look(&mut self, ns: &Ns, names: &[&str]) -> Result<Vec<Option<link::Seen>>, Error> {
+    /// The links of these names, by the kernel's own description.
+    pub fn look(&mut self, ns: &Ns, names: &[&str]) -> Result<Vec<Option<link::Seen>>, Error> {
         let space = self.spaces.get(ns)?;
         let messages = names.iter().map(|name| link::get(name)).collect();
         let answers = space.rt.batch(messages);

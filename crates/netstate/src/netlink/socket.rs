@@ -1,5 +1,6 @@
 //! A netlink socket: batches with an answer per message, dumps, transactions, and listening for changes.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use super::wire::{self, Msg, attrs};
 /// Messages of one `sendmsg`: their acknowledgements must fit the receive buffer.
 const BATCH_MESSAGES: usize = 128;
 const BATCH_BYTES: usize = 64 << 10;
+/// Limits, not allocations.
 const RECEIVE_BUFFER: usize = 4 << 20;
-/// More than any datagram that the kernel builds for a dump or a notification.
-const DATAGRAM: usize = 128 << 10;
+const MONITOR_BUFFER: usize = 64 << 20;
+/// More than any datagram that the kernel builds for a dump (32 KiB) or a notification.
+const DATAGRAM: usize = 64 << 10;
 /// The kernel answers within the system call; this only bounds a fault.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const DUMP_TRIES: usize = 8;
@@ -51,12 +54,16 @@ impl From<Errno> for Nack {
 /// What the kernel sent back for a request: type and body of a message.
 pub type Reply = (u16, Vec<u8>);
 
+thread_local! {
+    /// One for all sockets: there are two per namespace, and one thread that reads them.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; DATAGRAM]);
+}
+
 /// A socket for requests.
 pub struct Socket {
     fd: OwnedFd,
     seq: u32,
     port: u32,
-    scratch: Vec<u8>,
 }
 
 impl Socket {
@@ -69,12 +76,7 @@ impl Socket {
             option(&fd, GET_STRICT_CHK)?;
         }
         sockopt::set_socket_timeout(&fd, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
-        Ok(Socket {
-            fd,
-            seq: 0,
-            port,
-            scratch: vec![0; DATAGRAM],
-        })
+        Ok(Socket { fd, seq: 0, port })
     }
 
     /// The port that notifications of our own changes carry.
@@ -116,28 +118,23 @@ impl Socket {
         answers.extend(messages.iter().map(|_| Ok(None)));
         let mut waiting = messages.len();
         while waiting > 0 {
-            let len = match self.receive(RecvFlags::empty()) {
-                Ok(len) => len,
-                Err(errno) => {
-                    answers[base..]
-                        .iter_mut()
-                        .for_each(|a| *a = Err(errno.into()));
-                    return;
-                }
-            };
-            for raw in wire::messages(&self.scratch[..len]) {
+            let received = self.receive(RecvFlags::empty(), |raw| {
                 let index = raw.seq.wrapping_sub(first) as usize;
-                let Some(answer) = answers[base..].get_mut(index) else {
-                    continue;
-                };
-                if raw.kind == wire::ERROR {
+                let answer = answers[base..].get_mut(index)?;
+                if raw.kind != wire::ERROR {
+                    *answer = Ok(Some((raw.kind, raw.body.to_vec())));
+                } else {
                     waiting -= 1;
                     if let Some(nack) = nack(raw) {
                         *answer = Err(nack);
                     }
-                } else {
-                    *answer = Ok(Some((raw.kind, raw.body.to_vec())));
                 }
+                None::<()>
+            });
+            if let Err(errno) = received {
+                let of_chunk = answers[base..].iter_mut();
+                of_chunk.for_each(|answer| *answer = Err(errno.into()));
+                return;
             }
         }
     }
@@ -164,23 +161,25 @@ impl Socket {
         self.send(std::slice::from_ref(message))?;
         let (mut replies, mut interrupted) = (Vec::new(), false);
         loop {
-            let len = self.receive(RecvFlags::empty())?;
-            for raw in wire::messages(&self.scratch[..len]) {
+            let end = self.receive(RecvFlags::empty(), |raw| {
                 if raw.seq != self.seq {
-                    continue;
+                    return None;
                 }
                 interrupted |= raw.flags & wire::DUMP_INTR != 0;
                 match raw.kind {
-                    wire::DONE => match wire::u32_at(raw.body, 0) {
-                        Some(0) | None => return Ok((replies, interrupted)),
-                        Some(code) => return Err(errno(code).into()),
-                    },
-                    wire::ERROR => match nack(raw) {
-                        Some(nack) => return Err(nack),
-                        None => return Ok((replies, interrupted)),
-                    },
-                    kind => replies.push((kind, raw.body.to_vec())),
+                    wire::DONE => Some(match wire::u32_at(raw.body, 0) {
+                        Some(0) | None => Ok(()),
+                        Some(code) => Err(errno(code).into()),
+                    }),
+                    wire::ERROR => Some(nack(raw).map_or(Ok(()), Err)),
+                    kind => {
+                        replies.push((kind, raw.body.to_vec()));
+                        None
+                    }
                 }
+            })?;
+            if let Some(end) = end {
+                return end.map(|()| (replies, interrupted));
             }
         }
     }
@@ -192,24 +191,24 @@ impl Socket {
         self.send(messages).map_err(|e| (0, e.into()))?;
         let (mut echoes, mut refused) = (Vec::new(), None);
         loop {
-            let len = match self.receive(RecvFlags::DONTWAIT) {
-                Ok(len) => len,
-                // The kernel has worked the whole batch within the system call: nothing left means no more errors.
-                Err(Errno::AGAIN) => break,
-                // Echoes were dropped; the caller sees that from what is missing.
-                Err(Errno::NOBUFS) => continue,
-                Err(errno) => return Err((0, errno.into())),
-            };
-            for raw in wire::messages(&self.scratch[..len]) {
+            let received = self.receive(RecvFlags::DONTWAIT, |raw| {
                 let index = raw.seq.wrapping_sub(first) as usize;
                 if index >= messages.len() {
-                    continue;
+                    return None;
                 }
                 if raw.kind != wire::ERROR {
                     echoes.push((raw.kind, raw.body.to_vec()));
                 } else if let (Some(nack), None) = (nack(raw), &refused) {
                     refused = Some((index, nack));
                 }
+                None::<()>
+            });
+            match received {
+                // The kernel has worked the whole batch within the system call: nothing left means no more errors.
+                Err(Errno::AGAIN) => break,
+                // Echoes were dropped; the caller sees that from what is missing.
+                Err(Errno::NOBUFS) | Ok(_) => {}
+                Err(errno) => return Err((0, errno.into())),
             }
         }
         refused.map_or(Ok(echoes), Err)
@@ -228,14 +227,24 @@ impl Socket {
         rustix::net::send(&self.fd, &out, SendFlags::empty()).map(drop)
     }
 
-    fn receive(&mut self, flags: RecvFlags) -> Result<usize, Errno> {
-        loop {
-            match rustix::net::recv(&self.fd, &mut self.scratch[..], flags) {
-                Ok((_, len)) => return Ok(len.min(self.scratch.len())),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
+    /// Hands the messages of one datagram to `each` until it returns something.
+    fn receive<T>(
+        &self,
+        flags: RecvFlags,
+        mut each: impl FnMut(wire::Raw<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Errno> {
+        SCRATCH.with_borrow_mut(|buf| {
+            loop {
+                match rustix::net::recv(&self.fd, &mut buf[..], flags) {
+                    Ok((_, len)) => {
+                        let datagram = &buf[..len.min(buf.len())];
+                        return Ok(wire::messages(datagram).find_map(&mut each));
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(errno) => return Err(errno),
+                }
             }
-        }
+        })
     }
 }
 
@@ -316,6 +325,7 @@ impl Monitor {
     /// `groups`: multicast groups as bits, group 1 lowest.
     pub fn open(protocol: Protocol, groups: u32) -> Result<Self, Errno> {
         let (fd, _) = bound(protocol, groups)?;
+        sockopt::set_socket_recv_buffer_size_force(&fd, MONITOR_BUFFER)?;
         option(&fd, LISTEN_ALL_NSID)?;
         Ok(Monitor {
             fd,

@@ -48,7 +48,7 @@ impl Type {
     }
 
     /// Bytes of a value.
-    pub fn len(self) -> usize {
+    pub fn bytes(self) -> usize {
         match self {
             Type::Ipv4 | Type::Mark => 4,
             Type::Ipv6 | Type::Ifname | Type::Verdict => 16,
@@ -59,7 +59,7 @@ impl Type {
     }
 
     fn padded(self) -> usize {
-        self.len().next_multiple_of(4)
+        self.bytes().next_multiple_of(4)
     }
 
     /// Whether its bytes sort as its values do, which intervals need.
@@ -105,7 +105,7 @@ pub fn types_of(mut id: u32) -> Option<Vec<Type>> {
 /// Bytes of a key or of data: a single value as it is, the parts of a concatenation padded to registers.
 pub fn width(types: &[Type]) -> usize {
     match types {
-        [one] => one.len(),
+        [one] => one.bytes(),
         many => many.iter().map(|t| t.padded()).sum(),
     }
 }
@@ -144,7 +144,7 @@ pub fn parse(types: &[Type], mut bytes: &[u8]) -> Option<Vec<Value>> {
     let single = types.len() == 1;
     let mut values = Vec::new();
     for kind in types {
-        let part = bytes.get(..kind.len())?;
+        let part = bytes.get(..kind.bytes())?;
         values.push(match kind {
             Type::Ipv4 | Type::Ipv6 => Value::Ip(wire::ip(part)?),
             Type::Port => Value::Port(u16::from_be_bytes(part.try_into().ok()?)),
@@ -154,7 +154,7 @@ pub fn parse(types: &[Type], mut bytes: &[u8]) -> Option<Vec<Value>> {
             Type::Mac => Value::Mac(Mac(part.try_into().ok()?)),
             Type::Verdict => return None,
         });
-        let step = if single { kind.len() } else { kind.padded() };
+        let step = if single { kind.bytes() } else { kind.padded() };
         bytes = bytes.get(step..).unwrap_or_default();
     }
     Some(values)

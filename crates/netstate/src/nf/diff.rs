@@ -10,7 +10,7 @@ use crate::nft::Table;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fix {
-    Row(Change),
+    Row(Box<Change>),
     /// Fill the chain anew: rules are missing, foreign or out of order.
     Reflow(Table, String),
     Rebuild(Table),
@@ -55,7 +55,7 @@ pub fn diff(
             old: there.cloned(),
             new: Some(row.clone()),
         };
-        found.push((words, Fix::Row(change)));
+        found.push((words, Fix::Row(Box::new(change))));
     }
     if sweep {
         for (key, row) in seen.rows.iter().filter(|(key, _)| !wanted.contains(key)) {
@@ -64,7 +64,7 @@ pub fn diff(
                 old: Some(row.clone()),
                 new: None,
             };
-            found.push((format!("{row} was not wanted"), Fix::Row(change)));
+            found.push((format!("{row} was not wanted"), Fix::Row(Box::new(change))));
         }
     }
     let chains: BTreeSet<&str> = seen

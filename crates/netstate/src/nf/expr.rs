@@ -181,7 +181,7 @@ impl Writer<'_> {
                 m.be32(1, reg)
                     .be32(2, base)
                     .be32(3, offset)
-                    .be32(4, field.kind().len() as u32);
+                    .be32(4, field.kind().bytes() as u32);
             }),
             Source::Meta(key) => self.meta(key, reg),
             Source::Ct(key) => self.expr("ct", |m| {
@@ -198,7 +198,7 @@ impl Writer<'_> {
         let mut reg = REG32;
         for field in key {
             self.load(*field, reg);
-            reg += field.kind().len().div_ceil(4) as u32;
+            reg += field.kind().bytes().div_ceil(4) as u32;
         }
     }
 

@@ -4,7 +4,7 @@ use super::data;
 use super::expr;
 use crate::key::rule_hash;
 use crate::netlink::wire::{self, Msg};
-use crate::nft::{BaseKind, Chain, Element, Family, Hook, Rule, Set, Table};
+use crate::nft::{BaseKind, Chain, Element, Family, Hook, Rule, Set, Table, Type};
 
 pub(super) const SUBSYSTEM: u16 = 10 << 8;
 pub(super) const NEWTABLE: u16 = 0;
@@ -43,6 +43,7 @@ pub(super) const SET_DATA_TYPE: u16 = 6;
 const SET_DATA_LEN: u16 = 7;
 const SET_DESC: u16 = 9;
 const SET_ID: u16 = 10;
+const SET_USERDATA: u16 = 13;
 const SET_DESC_CONCAT: u16 = 2;
 const LIST_ELEM: u16 = 1;
 const SET_FIELD_LEN: u16 = 1;
@@ -178,18 +179,33 @@ pub fn add_set(set: &Set, id: u32) -> Result<Msg, String> {
         msg.be32(SET_DATA_TYPE, data::type_id(types))
             .be32(SET_DATA_LEN, data::width(types) as u32);
     }
-    if set.key.len() > 1 {
+    if let [one] = set.key.as_slice() {
+        msg.put(SET_USERDATA, &byte_order(*one));
+    } else {
         msg.nest(SET_DESC, |m| {
             m.nest(SET_DESC_CONCAT, |m| {
                 for field in &set.key {
                     m.nest(LIST_ELEM, |m| {
-                        m.be32(SET_FIELD_LEN, field.len() as u32);
+                        m.be32(SET_FIELD_LEN, field.bytes() as u32);
                     });
                 }
             });
         });
     }
     Ok(msg)
+}
+
+/// What `nft` wants to know to print a key.
+fn byte_order(key: Type) -> [u8; 6] {
+    const KEY_BYTE_ORDER: u8 = 0;
+    const HOST: u32 = 1;
+    const BIG_ENDIAN: u32 = 2;
+    let order = match key {
+        Type::Mark | Type::Ifname => HOST,
+        _ => BIG_ENDIAN,
+    };
+    let [a, b, c, d] = order.to_ne_bytes();
+    [KEY_BYTE_ORDER, 4, a, b, c, d]
 }
 
 pub fn delete_set(set: &Set) -> Msg {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::object as o;
 use super::view::{Effect, View};
 use crate::desired::{Change, Desired};
-use crate::key::{Item, Key, NftItem};
+use crate::key::{Item, Key, NftItem, rule_hash};
 use crate::netlink::wire::Msg;
 use crate::nft::{Chain, Element, Set, Table};
 use crate::{Error, Row};
@@ -95,6 +95,7 @@ pub fn plan(work: &Work, desired: &Desired, view: &View, mark: &str) -> Result<P
         mark,
         leaving: BTreeSet::new(),
         flushed: BTreeSet::new(),
+        emptied: BTreeSet::new(),
     };
     for table in &rebuild {
         plan.empty(table);
@@ -159,6 +160,7 @@ struct Planner<'a> {
     /// Handles of rules that this transaction deletes.
     leaving: BTreeSet<u64>,
     flushed: BTreeSet<(Table, String)>,
+    emptied: BTreeSet<Table>,
 }
 
 impl<'a> Planner<'a> {
@@ -168,6 +170,7 @@ impl<'a> Planner<'a> {
 
     /// Deletes the table with its contents, whether it is there or not.
     fn empty(&mut self, table: &Table) {
+        self.emptied.insert(table.clone());
         let row = Some(Row::NftTable(table.clone()));
         self.step(o::add_table(table), row.clone(), Effect::None);
         self.step(o::delete_table(table), row, Effect::Emptied(table.clone()));
@@ -206,11 +209,12 @@ impl<'a> Planner<'a> {
             {
                 continue;
             }
-            let Some(handle) = handle(self.view, &row.key()) else {
+            let (key, id) = (row.key(), (rule.order, rule_hash(rule)));
+            let Some(handle) = handle(self.view, &key) else {
                 continue;
             };
             self.leaving.insert(handle);
-            let effect = Effect::Removed(rule.table.clone(), rule.chain.clone(), handle);
+            let effect = Effect::Removed(rule.table.clone(), rule.chain.clone(), id);
             let msg = o::delete_rule(&rule.table, &rule.chain, handle);
             self.step(msg, Some(row.clone()), effect);
         }
@@ -266,14 +270,13 @@ impl<'a> Planner<'a> {
         self.elements(&elements, true)?;
         for (rule, row) in rules {
             let place = (rule.table.clone(), rule.chain.clone());
-            let before = match row.key().item {
-                Item::Nft(_, _, NftItem::Rule(chain, order, hash))
-                    if !self.flushed.contains(&place) =>
-                {
-                    self.view
-                        .before(&rule.table, &chain, (order, hash), &self.leaving)
-                }
-                _ => None,
+            let empty = self.emptied.contains(&rule.table) || self.flushed.contains(&place);
+            let id = (rule.order, rule_hash(rule));
+            let before = match empty {
+                true => None,
+                false => self
+                    .view
+                    .before(&rule.table, &rule.chain, id, &self.leaving),
             };
             let msg = o::add_rule(rule, before, self.mark, |name| self.set(&rule.table, name))
                 .map_err(|e| cannot(row, e))?;

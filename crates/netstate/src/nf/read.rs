@@ -197,9 +197,12 @@ fn make(
     })
 }
 
+/// Key, whether an interval begins there, and the data that goes with it.
+type Edge<'a> = (&'a [u8], bool, Option<&'a [u8]>);
+
 /// Pairs the edges of an interval tree.
 fn intervals<'a>(set: &Set, edges: impl Iterator<Item = &'a [u8]>) -> Vec<Element> {
-    let mut edges: Vec<(&[u8], bool, Option<&[u8]>)> = edges
+    let mut edges: Vec<Edge> = edges
         .filter_map(|e| {
             let key = data::get_bytes(attr(e, o::ELEM_KEY)?)?;
             let flags = attr(e, o::ELEM_FLAGS).and_then(wire::be32).unwrap_or(0);

@@ -15,7 +15,8 @@ pub struct View(BTreeMap<Table, TableView>);
 
 #[derive(Debug, Default)]
 struct TableView {
-    rules: BTreeMap<String, Vec<Placed>>,
+    /// Handles of our rules per chain, by order and hash, which is how they stand.
+    rules: BTreeMap<String, BTreeMap<(u32, u64), u64>>,
     /// Rows that were there and that nobody has declared yet: declaring one adopts it.
     spare: BTreeMap<Key, Row>,
 }
@@ -28,7 +29,7 @@ pub enum Effect {
     Emptied(Table),
     Gone(Table),
     Flushed(Table, String),
-    Removed(Table, String, u64),
+    Removed(Table, String, (u32, u64)),
 }
 
 impl View {
@@ -45,6 +46,11 @@ impl View {
         adding: &BTreeSet<&Key>,
     ) {
         let Seen { rows, rules } = seen.unwrap_or_default();
+        let ids = |placed: Vec<Placed>| placed.into_iter().filter_map(|p| Some((p.id?, p.handle)));
+        let rules = rules
+            .into_iter()
+            .map(|(chain, placed)| (chain, ids(placed).collect()))
+            .collect();
         let spare = rows
             .into_iter()
             .filter(|(key, _)| desired.get(key).is_none() || adding.contains(key))
@@ -71,20 +77,15 @@ impl View {
         }
     }
 
-    fn rules(&self, table: &Table, chain: &str) -> &[Placed] {
-        self.0
-            .get(table)
-            .and_then(|view| view.rules.get(chain))
-            .map_or(&[], Vec::as_slice)
+    fn rules(&self, table: &Table, chain: &str) -> Option<&BTreeMap<(u32, u64), u64>> {
+        self.0.get(table)?.rules.get(chain)
     }
 
     pub fn handle(&self, table: &Table, item: &NftItem) -> Option<u64> {
         let NftItem::Rule(chain, order, hash) = item else {
             return None;
         };
-        let id = Some((*order, *hash));
-        let found = self.rules(table, chain).iter().find(|p| p.id == id)?;
-        Some(found.handle)
+        self.rules(table, chain)?.get(&(*order, *hash)).copied()
     }
 
     /// The rule that one of this id must stand before; `without` are about to go.
@@ -95,10 +96,10 @@ impl View {
         id: (u32, u64),
         without: &BTreeSet<u64>,
     ) -> Option<u64> {
-        self.rules(table, chain)
-            .iter()
-            .find(|p| p.id.is_some_and(|other| other > id) && !without.contains(&p.handle))
-            .map(|p| p.handle)
+        self.rules(table, chain)?
+            .range(id..)
+            .map(|(_, handle)| *handle)
+            .find(|handle| !without.contains(handle))
     }
 
     pub fn apply(&mut self, effect: &Effect) {
@@ -111,10 +112,10 @@ impl View {
                     view.rules.remove(chain);
                 }
             }
-            Effect::Removed(table, chain, handle) => {
+            Effect::Removed(table, chain, id) => {
                 let view = self.0.get_mut(table);
                 if let Some(rules) = view.and_then(|v| v.rules.get_mut(chain)) {
-                    rules.retain(|p| p.handle != *handle);
+                    rules.remove(id);
                 }
             }
         }
@@ -128,11 +129,10 @@ impl View {
             .filter_map(|(_, body)| Some((read::table_of(body, ns)?, read::rule(body)?)));
         let mut count = 0;
         for (table, (chain, placed)) in rules {
+            let Some(id) = placed.id else { continue };
             let view = self.0.entry(table).or_default();
             let rules = view.rules.entry(chain).or_default();
-            // Where the kernel put it: before the first that is greater, behind the rest.
-            let at = rules.iter().position(|p| p.id > placed.id);
-            rules.insert(at.unwrap_or(rules.len()), placed);
+            rules.insert(id, placed.handle);
             count += 1;
         }
         count

@@ -166,11 +166,9 @@ pub fn network(net: &str) -> Vec<Row> {
 }
 
 pub fn ifindex(name: &str) -> String {
-    run(&format!(
-        "cat /proc/net/dev > /dev/null; ip -o link show {name}"
-    ))
-    .split(':')
-    .next()
-    .unwrap()
-    .to_owned()
+    run(&format!("ip -o link show {name}"))
+        .split(':')
+        .next()
+        .unwrap()
+        .to_owned()
 }
