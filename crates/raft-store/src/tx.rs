@@ -1,5 +1,6 @@
 //! A transaction in the making.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use swarm_wire::pb;
@@ -9,12 +10,20 @@ use swarm_wire::prost_types::Timestamp;
 use crate::object::{Kind, Object};
 use crate::{Error, State};
 
-/// A transaction in the making: reads see its own writes.
+/// A transaction in the making: reads see its own writes. However often it writes an object, the log gets it once.
 #[derive(Debug)]
 pub struct Tx {
     state: State,
-    actions: Vec<pb::StoreAction>,
+    writes: BTreeMap<(Kind, String), Write>,
+    count: usize,
     now: Timestamp,
+}
+
+#[derive(Debug)]
+enum Write {
+    Create(Object),
+    Update(Object),
+    Remove,
 }
 
 impl Tx {
@@ -22,7 +31,8 @@ impl Tx {
     pub fn new(state: State, now: SystemTime) -> Self {
         Self {
             state,
-            actions: Vec::new(),
+            writes: BTreeMap::new(),
+            count: 0,
             now: now.into(),
         }
     }
@@ -31,14 +41,14 @@ impl Tx {
         &self.state
     }
 
-    /// True while nothing was written: committing it costs nothing.
+    /// True while there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.actions.is_empty()
+        self.writes.is_empty()
     }
 
     /// How often something was written.
     pub fn writes(&self) -> usize {
-        self.actions.len()
+        self.count
     }
 
     /// Fails with `Exists` when the id is taken. Sets `meta` (version, created and updated times).
@@ -52,7 +62,7 @@ impl Tx {
             created_at: Some(self.now),
             updated_at: Some(self.now),
         };
-        self.write(StoreActionKind::StoreActionCreate, object);
+        self.put(object, true);
         Ok(())
     }
 
@@ -60,10 +70,8 @@ impl Tx {
     pub fn update(&mut self, object: impl Into<Object>) -> Result<(), Error> {
         let mut object = object.into();
         let stored = self.state.get(object.kind(), object.id());
-        let stored = stored
-            .as_ref()
-            .map(|object| object.meta().cloned().unwrap_or_default())
-            .ok_or(Error::NotFound)?;
+        let stored = stored.as_ref().ok_or(Error::NotFound)?.meta();
+        let stored = stored.copied().unwrap_or_default();
         let version = object.meta().and_then(|meta| meta.version);
         if version.unwrap_or_default() != stored.version.unwrap_or_default() {
             return Err(Error::OutOfSequence);
@@ -72,33 +80,53 @@ impl Tx {
             updated_at: Some(self.now),
             ..stored
         };
-        self.write(StoreActionKind::StoreActionUpdate, object);
+        self.put(object, false);
         Ok(())
     }
 
     pub fn remove(&mut self, kind: Kind, id: &str) -> Result<(), Error> {
         self.state.delete(kind, id).ok_or(Error::NotFound)?;
-        self.push(StoreActionKind::StoreActionRemove, &Object::bare(kind, id));
+        self.count += 1;
+        let key = (kind, id.to_owned());
+        match self.writes.remove(&key) {
+            // Nobody else has ever seen it.
+            Some(Write::Create(_)) => {}
+            Some(Write::Update(_) | Write::Remove) | None => {
+                self.writes.insert(key, Write::Remove);
+            }
+        }
         Ok(())
     }
 
-    fn write(&mut self, kind: StoreActionKind, object: Object) {
-        self.push(kind, &object);
+    fn put(&mut self, object: Object, new: bool) {
         self.state.put(&object);
-    }
-
-    fn push(&mut self, kind: StoreActionKind, object: &Object) {
-        self.actions.push(pb::StoreAction {
-            action: kind.into(),
-            target: Some(object.target()),
-        });
+        self.count += 1;
+        let key = (object.kind(), object.id().to_owned());
+        let write = match self.writes.get(&key) {
+            Some(Write::Create(_)) => Write::Create(object),
+            None if new => Write::Create(object),
+            // One that was removed before in this transaction is a change to everybody else.
+            Some(Write::Update(_) | Write::Remove) | None => Write::Update(object),
+        };
+        self.writes.insert(key, write);
     }
 
     /// The log entry. Its id is the version that the transaction ran on.
     pub fn into_request(self) -> pb::InternalRaftRequest {
+        let action = |((kind, id), write): ((Kind, String), Write)| {
+            let (action, object) = match write {
+                Write::Create(object) => (StoreActionKind::StoreActionCreate, object),
+                Write::Update(object) => (StoreActionKind::StoreActionUpdate, object),
+                Write::Remove => (StoreActionKind::StoreActionRemove, Object::bare(kind, &id)),
+            };
+            pb::StoreAction {
+                action: action.into(),
+                target: Some(object.target()),
+            }
+        };
         pb::InternalRaftRequest {
             id: self.state.version,
-            action: self.actions,
+            action: self.writes.into_iter().map(action).collect(),
         }
     }
 }

@@ -13,6 +13,7 @@
 mod addresses;
 mod networks;
 mod nodes;
+mod pending;
 mod ports;
 mod services;
 mod tasks;
@@ -22,14 +23,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use raft_store::{Change, Error, Kind, Object};
 use swarm_wire::pb;
 
-use crate::turn::{NetworkExt, TaskExt, Turn};
+use crate::ext::{NetworkExt, TaskExt};
+use crate::turn::Turn;
 use addresses::Holder;
 use networks::Networks;
 use ports::Ports;
 
 #[cfg(test)]
 pub(crate) use networks::VXLAN_IDS;
-pub(crate) use networks::check_network;
+pub(crate) use pending::check_network;
 
 #[derive(Default)]
 pub struct Allocator {

@@ -18,6 +18,7 @@ mod allocator;
 pub mod ca;
 mod constraint;
 pub mod control;
+mod ext;
 pub mod id;
 pub mod loops;
 pub mod manager;

@@ -12,6 +12,7 @@
 
 mod enforce;
 mod global;
+mod progress;
 mod reap;
 mod replicated;
 mod restart;

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use raft_store::{Change, Error, Object, State};
 use swarm_wire::pb;
 
-use crate::turn::{TaskExt, Turn};
+use crate::ext::TaskExt;
+use crate::turn::Turn;
 use load::{Failures, Loads};
 use spread::Spread;
 

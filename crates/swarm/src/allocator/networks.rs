@@ -1,16 +1,14 @@
 //! Subnets and VNIs of the networks, and the addresses in them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use ipam::{Addresses, DefaultPool, Pools};
 use ipnet::IpNet;
-use raft_store::{Error, Kind, State};
+use raft_store::Kind;
 use swarm_wire::pb;
 
-use super::Allocator;
 use super::addresses::{Holder, Holding};
-use crate::turn::{NetworkExt, Turn};
+use crate::ext::NetworkExt;
 
 pub const VXLAN_IDS: &str = "com.docker.network.driver.overlay.vxlanid_list";
 
@@ -20,17 +18,18 @@ const LAST_VNI: u32 = (1 << 24) - 1;
 
 pub struct Networks {
     pools: Pools,
-    known: BTreeMap<String, Known>,
+    pub(super) known: BTreeMap<String, Known>,
     vnis: BTreeSet<u32>,
     last_vni: u32,
-    held: BTreeMap<Holder, BTreeSet<Holding>>,
-    freed: bool,
+    pub(super) held: BTreeMap<Holder, BTreeSet<Holding>>,
+    /// Something was given back that others may wait for.
+    pub(super) freed: bool,
 }
 
 /// An allocated network.
-struct Known {
-    name: String,
-    subnets: Vec<Addresses>,
+pub(super) struct Known {
+    pub(super) name: String,
+    pub(super) subnets: Vec<Addresses>,
     vnis: Vec<u32>,
     node_local: bool,
 }
@@ -259,162 +258,10 @@ impl Networks {
         (used, self.vnis.clone(), self.held.clone())
     }
 
-    pub fn held(&self, holder: &Holder) -> BTreeSet<Holding> {
-        self.held.get(holder).cloned().unwrap_or_default()
-    }
-
-    /// Makes what the holder has exactly `wanted`: claims what is new, gives back the rest.
-    pub fn hold(&mut self, holder: Holder, wanted: BTreeSet<Holding>) {
-        let mut held = self.held(&holder);
-        for (network, address) in held.difference(&wanted) {
-            if let Some(addresses) = self.addresses(network, *address) {
-                addresses.release(*address);
-                self.freed = true;
-            }
-        }
-        held.retain(|holding| wanted.contains(holding));
-        for (network, address) in wanted {
-            if held.contains(&(network.clone(), address)) {
-                continue;
-            }
-            match self.addresses(&network, address).map(|a| a.claim(address)) {
-                Some(Ok(())) => {
-                    held.insert((network, address));
-                }
-                Some(Err(error)) => {
-                    tracing::error!(?holder, network, %address, %error, "a stored address cannot be claimed");
-                }
-                // The network has been removed under it.
-                None => {}
-            }
-        }
-        match held.is_empty() {
-            true => self.held.remove(&holder),
-            false => self.held.insert(holder, held),
-        };
-    }
-
-    fn addresses(&mut self, network: &str, address: IpAddr) -> Option<&mut Addresses> {
-        let known = self.known.get_mut(network)?;
-        known
-            .subnets
-            .iter_mut()
-            .find(|a| a.subnet().contains(&address))
-    }
-
-    /// An address in the network, `asked` or the next free one, IPv4 before IPv6, with its prefix length.
-    pub fn take(
-        &mut self,
-        holder: &Holder,
-        network: &str,
-        asked: Option<IpAddr>,
-    ) -> Result<String, String> {
-        let known = self.known.get_mut(network);
-        let known = known.ok_or_else(|| format!("network {network} is not allocated yet"))?;
-        let mut full = Vec::new();
-        let mut subnets: Vec<_> = known.subnets.iter_mut().collect();
-        subnets.sort_by_key(|a| a.subnet().addr().is_ipv6());
-        for addresses in subnets {
-            let subnet = addresses.subnet();
-            let taken = match asked {
-                Some(asked) => addresses.claim(asked).map(|()| asked),
-                None => addresses.take_serial(),
-            };
-            match taken {
-                Ok(address) => {
-                    let holding = (network.to_owned(), address);
-                    self.held.entry(holder.clone()).or_default().insert(holding);
-                    return Ok(format!("{address}/{}", subnet.prefix_len()));
-                }
-                Err(ipam::Error::OutOfRange) => {}
-                Err(ipam::Error::NoAddress) => {
-                    full.push(format!("{} addresses of {subnet} in use", addresses.used()));
-                }
-                Err(error) => {
-                    let asked = asked.map(|a| a.to_string()).unwrap_or_default();
-                    return Err(format!(
-                        "{error}: {asked} on network {} ({network})",
-                        known.name
-                    ));
-                }
-            }
-        }
-        Err(match asked {
-            Some(asked) => format!(
-                "invalid address {asked}: It does not belong to any of this network's subnets"
-            ),
-            None => format!(
-                "no available IPv4 addresses on this network's address pools: {} ({network}): {}",
-                known.name,
-                full.join(", ")
-            ),
-        })
-    }
-
     /// Whether something was given back since the last time.
     pub fn take_freed(&mut self) -> bool {
         std::mem::take(&mut self.freed)
     }
-}
-
-impl Allocator {
-    /// The ingress network first, then in order of age.
-    pub(super) fn allocate_networks(&mut self, turn: &mut Turn) -> Result<(), Error> {
-        let state = turn.state().clone();
-        let todo = std::mem::take(&mut self.todo.networks);
-        let mut networks: Vec<_> = todo
-            .iter()
-            .filter_map(|id| state.networks.get(id))
-            .collect();
-        networks.sort_by_key(|network| {
-            let created = network.meta.as_ref().and_then(|meta| meta.created_at);
-            (
-                !network.is_ingress(),
-                created.map(|at| (at.seconds, at.nanos)),
-            )
-        });
-        for network in networks {
-            if network.allocated() {
-                continue;
-            }
-            match self.networks.allocate(network) {
-                Ok(allocated) => turn.update(allocated)?,
-                Err(reason) => {
-                    tracing::warn!(network = network.id, reason, "no room for a network");
-                    self.waiting.networks.insert(network.id.clone());
-                }
-            }
-        }
-        // What waits for a network can go on in this very run.
-        if self.networks.take_freed() {
-            self.todo.services.append(&mut self.waiting.services);
-            self.todo.tasks.append(&mut self.waiting.tasks);
-            self.todo.nodes.append(&mut self.waiting.nodes);
-            self.todo.nodes.extend(state.nodes.keys().cloned());
-        }
-        Ok(())
-    }
-}
-
-/// Whether a network could be allocated beside all that are there, and what is in its way: asked before it is made.
-pub fn check_network(state: &State, spec: &pb::NetworkSpec) -> Result<(), String> {
-    let mut networks = Networks::default();
-    for cluster in state.clusters.values() {
-        networks.set_pools(cluster);
-    }
-    // Those that wait for room have named their subnets all the same.
-    let (allocated, waiting): (Vec<_>, Vec<_>) =
-        state.networks.values().partition(|n| n.allocated());
-    for network in allocated.into_iter().chain(waiting) {
-        if let Err(reason) = networks.allocate(network) {
-            tracing::debug!(network = network.id, reason, "not counted");
-        }
-    }
-    let network = pb::Network {
-        spec: Some(spec.clone()),
-        ..Default::default()
-    };
-    networks.allocate(&network).map(drop)
 }
 
 fn default_pools(cluster: &pb::Cluster) -> Vec<DefaultPool> {

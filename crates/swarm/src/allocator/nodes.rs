@@ -9,7 +9,8 @@ use swarm_wire::pb;
 
 use super::Allocator;
 use super::addresses::{Holder, of_attachments};
-use crate::turn::{NetworkExt, TaskExt, Turn};
+use crate::ext::{NetworkExt, TaskExt};
+use crate::turn::Turn;
 
 impl Allocator {
     pub(super) fn allocate_nodes(&mut self, turn: &mut Turn) -> Result<(), Error> {

@@ -7,7 +7,8 @@ use swarm_wire::pb::endpoint_spec::ResolutionMode;
 
 use super::addresses::{Holder, of_service};
 use super::{Allocator, addresses};
-use crate::turn::{NetworkExt, ServiceExt, Turn};
+use crate::ext::{NetworkExt, ServiceExt};
+use crate::turn::Turn;
 
 impl Allocator {
     pub(super) fn allocate_services(&mut self, turn: &mut Turn) -> Result<(), Error> {

@@ -5,7 +5,8 @@ use swarm_wire::pb;
 
 use super::addresses::{self, Holder};
 use super::{Allocator, Networks};
-use crate::turn::{NetworkExt, ServiceExt, TaskExt, Turn};
+use crate::ext::{NetworkExt, ServiceExt, TaskExt};
+use crate::turn::Turn;
 
 impl Allocator {
     pub(super) fn allocate_tasks(&mut self, turn: &mut Turn) -> Result<(), Error> {

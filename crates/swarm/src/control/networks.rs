@@ -10,8 +10,8 @@ use tonic::Status;
 use super::refusal::Refusal;
 use super::{Control, names};
 use crate::allocator::check_network;
+use crate::ext::{NetworkExt, ServiceExt, TaskExt};
 use crate::id::new_id;
-use crate::turn::{NetworkExt, ServiceExt, TaskExt};
 
 const PREDEFINED: &str = "com.docker.swarm.predefined";
 

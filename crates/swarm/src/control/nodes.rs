@@ -10,7 +10,8 @@ use tonic::Status;
 use super::Control;
 use super::refusal::Refusal;
 use crate::ca::certificate::Leaf;
-use crate::turn::{NodeExt, TaskExt, time};
+use crate::ext::{NodeExt, TaskExt};
+use crate::turn::time;
 
 /// How long a removed node's certificate stays on the list after it has expired.
 const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);

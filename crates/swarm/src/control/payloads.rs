@@ -9,8 +9,8 @@ use tonic::Status;
 
 use super::refusal::Refusal;
 use super::{Control, names};
+use crate::ext::ServiceExt;
 use crate::id::new_id;
-use crate::turn::ServiceExt;
 
 /// Bytes that the data must stay below, as Docker has it.
 const SECRET_LIMIT: usize = 500 * 1024;

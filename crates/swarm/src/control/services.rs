@@ -13,8 +13,8 @@ use tonic::Status;
 
 use super::refusal::Refusal;
 use super::{Control, spec};
+use crate::ext::{NetworkExt, ServiceExt};
 use crate::id::new_id;
-use crate::turn::{NetworkExt, ServiceExt};
 
 impl Control {
     pub async fn create_service(&self, spec: pb::ServiceSpec) -> Result<Arc<pb::Service>, Status> {

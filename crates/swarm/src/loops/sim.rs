@@ -10,7 +10,8 @@ use swarm_wire::pb::{TaskState, node_spec::Availability, node_status};
 
 use super::Core;
 use crate::allocator::Allocator;
-use crate::turn::{NetworkExt, NodeExt, TaskExt, Turn};
+use crate::ext::{NetworkExt, NodeExt, TaskExt};
+use crate::turn::Turn;
 
 pub struct World {
     pub state: State,

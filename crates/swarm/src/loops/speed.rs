@@ -7,7 +7,7 @@ use swarm_wire::pb;
 use swarm_wire::pb::service_spec::Mode;
 
 use crate::control::Control;
-use crate::turn::TaskExt;
+use crate::ext::TaskExt;
 
 fn named(name: &str) -> Option<pb::Annotations> {
     Some(pb::Annotations {

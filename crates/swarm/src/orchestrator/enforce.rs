@@ -4,7 +4,8 @@ use raft_store::Error;
 use swarm_wire::pb;
 
 use crate::constraint;
-use crate::turn::{NodeExt, ServiceExt, TaskExt, Turn};
+use crate::ext::{NodeExt, ServiceExt, TaskExt};
+use crate::turn::Turn;
 
 pub fn constraints(turn: &mut Turn, node: &str) -> Result<(), Error> {
     let state = turn.state().clone();

@@ -7,7 +7,8 @@ use swarm_wire::pb;
 
 use super::{Orchestrator, slots, task};
 use crate::constraint;
-use crate::turn::{NodeExt, ServiceExt, TaskExt, Turn};
+use crate::ext::{NodeExt, ServiceExt, TaskExt};
+use crate::turn::Turn;
 
 impl Orchestrator {
     pub(super) fn global(

@@ -6,7 +6,8 @@ use raft_store::{Error, Kind, State};
 use swarm_wire::pb;
 
 use super::slots;
-use crate::turn::{ServiceExt, TaskExt, Turn};
+use crate::ext::{ServiceExt, TaskExt};
+use crate::turn::Turn;
 
 /// Ended tasks that are kept for each slot, unless the cluster says otherwise.
 const HISTORY: i64 = 5;

@@ -9,7 +9,8 @@ use swarm_wire::pb::service_spec::Mode;
 
 use super::slots::{Key, Tasks};
 use super::{Orchestrator, slots, task};
-use crate::turn::{NodeExt, TaskExt, Turn};
+use crate::ext::{NodeExt, TaskExt};
+use crate::turn::Turn;
 
 impl Orchestrator {
     pub(super) fn replicated(

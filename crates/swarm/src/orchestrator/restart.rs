@@ -10,7 +10,8 @@ use swarm_wire::pb::restart_policy::RestartCondition;
 
 use super::slots::{Key, Tasks};
 use super::{Orchestrator, slots, task};
-use crate::turn::{NodeExt, TaskExt, Turn, duration, time};
+use crate::ext::{NodeExt, TaskExt};
+use crate::turn::{Turn, duration, time};
 
 const DEFAULT_DELAY: Duration = Duration::from_secs(5);
 

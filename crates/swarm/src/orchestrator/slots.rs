@@ -7,7 +7,7 @@ use raft_store::State;
 use swarm_wire::pb;
 
 use super::{is_global, restart};
-use crate::turn::TaskExt;
+use crate::ext::TaskExt;
 
 /// Number and node; one of them is always empty.
 pub type Key = (u64, String);

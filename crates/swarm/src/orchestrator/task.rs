@@ -4,7 +4,8 @@ use raft_store::{Error, State};
 use swarm_wire::pb;
 
 use crate::constraint;
-use crate::turn::{ServiceExt, TaskExt, Turn};
+use crate::ext::{ServiceExt, TaskExt};
+use crate::turn::Turn;
 
 /// Makes a task in a slot, or on a node for a global service. Returns its id.
 pub fn create(

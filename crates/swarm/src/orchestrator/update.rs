@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use raft_store::{Error, State};
 use swarm_wire::pb;
 use swarm_wire::pb::update_config::{FailureAction, UpdateOrder};
 use swarm_wire::pb::update_status::UpdateState;
 
+use super::progress::{Busy, Progress};
 use super::slots::{Key, Tasks};
 use super::{Orchestrator, task};
-use crate::turn::{TaskExt, Turn, duration};
+use crate::ext::TaskExt;
+use crate::turn::{Turn, duration};
 
 const DEFAULT_MONITOR: Duration = Duration::from_secs(5);
 
@@ -23,28 +25,6 @@ impl Updates {
     pub fn forget(&mut self, service: &str) {
         self.0.remove(service);
     }
-}
-
-struct Progress {
-    /// The version of the spec that it leads to.
-    version: Option<pb::Version>,
-    /// Slots that were out of date at the start.
-    total: usize,
-    /// Tasks that it made, and since when they run.
-    made: BTreeMap<String, Option<SystemTime>>,
-    failed: BTreeSet<String>,
-    busy: BTreeMap<Key, Busy>,
-    done: BTreeSet<Key>,
-    /// Everything is done; failures still count until then.
-    watched_until: Option<SystemTime>,
-    finished: bool,
-}
-
-enum Busy {
-    /// This task has to come up.
-    Starting(String),
-    /// The delay between two slots.
-    Resting(SystemTime),
 }
 
 impl Orchestrator {
@@ -165,87 +145,6 @@ impl Orchestrator {
         }
         self.wake(&service.id, alarm);
         Ok(())
-    }
-}
-
-impl Progress {
-    fn new(service: &pb::Service, total: usize) -> Self {
-        Self {
-            version: service.spec_version,
-            total,
-            made: BTreeMap::new(),
-            failed: BTreeSet::new(),
-            busy: BTreeMap::new(),
-            done: BTreeSet::new(),
-            watched_until: None,
-            finished: false,
-        }
-    }
-
-    fn taken(&self, key: &Key) -> bool {
-        self.done.contains(key) || self.busy.contains_key(key)
-    }
-
-    /// Notes which of its tasks run, and returns one that newly failed.
-    fn observe(&mut self, state: &State, now: SystemTime, monitor: Duration) -> Option<String> {
-        let failures = [
-            pb::TaskState::Complete,
-            pb::TaskState::Failed,
-            pb::TaskState::Rejected,
-        ];
-        let mut newest = None;
-        for (id, since) in &mut self.made {
-            let Some(task) = state.tasks.get(id) else {
-                continue;
-            };
-            let in_time = since.is_none_or(|since| now <= since + monitor);
-            if failures.contains(&task.observed()) && in_time && self.failed.insert(id.clone()) {
-                newest = Some(id.clone());
-            }
-            if task.observed() >= pb::TaskState::Running && since.is_none() {
-                *since = Some(now);
-            }
-        }
-        newest
-    }
-
-    fn too_many_failures(&self, config: &pb::UpdateConfig) -> bool {
-        self.failed.len() as f32 / self.total as f32 > config.max_failure_ratio
-    }
-
-    /// Frees the places of slots that are done.
-    fn release(
-        &mut self,
-        state: &State,
-        now: SystemTime,
-        delay: Duration,
-        slots: &BTreeMap<Key, Tasks>,
-    ) {
-        for (key, mut busy) in std::mem::take(&mut self.busy) {
-            if !slots.contains_key(&key) {
-                continue;
-            }
-            if let Busy::Starting(id) = &busy {
-                let task = state.tasks.get(id);
-                if task.is_none_or(|task| task.observed() >= pb::TaskState::Running) {
-                    busy = Busy::Resting(now + delay);
-                }
-            }
-            match busy {
-                Busy::Resting(until) if until <= now => {}
-                busy => {
-                    self.busy.insert(key, busy);
-                }
-            }
-        }
-    }
-
-    fn resting_until(&self) -> Option<SystemTime> {
-        let resting = self.busy.values().filter_map(|busy| match busy {
-            Busy::Resting(until) => Some(*until),
-            Busy::Starting(_) => None,
-        });
-        resting.min()
     }
 }
 

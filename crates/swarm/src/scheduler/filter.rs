@@ -7,7 +7,7 @@ use swarm_wire::pb;
 use super::generic;
 use super::load::{self, Load};
 use crate::constraint::{self, Constraint};
-use crate::turn::{NodeExt, TaskExt};
+use crate::ext::{NodeExt, TaskExt};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use swarm_wire::pb;
 use swarm_wire::pb::port_config::PublishMode;
 
-use crate::turn::TaskExt;
+use crate::ext::TaskExt;
 
 /// What a node's tasks use up. Derived from the tasks; nothing is ever stored.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,0 +1,254 @@
+//! Subnets, addresses and ports.
+
+use raft_store::Kind;
+use swarm_wire::pb;
+use swarm_wire::pb::node_spec::Availability;
+use swarm_wire::pb::{IpamConfig, TaskState};
+
+use super::super::sim::{World, join, publish, set_replicas};
+use crate::ext::TaskExt;
+
+fn subnet(spec: &mut pb::NetworkSpec, subnet: &str) {
+    spec.ipam.get_or_insert_default().configs.push(IpamConfig {
+        subnet: subnet.into(),
+        ..Default::default()
+    });
+}
+
+#[test]
+fn a_service_is_made_addressed_and_placed_in_one_commit() {
+    let mut world = World::new(3);
+    world.network("net", |_| {});
+    world.settle();
+    world.service("web", 20, |spec| {
+        join(spec, "net");
+        publish(spec, 8080);
+    });
+    assert_eq!(world.settle(), 1);
+    let tasks = world.tasks("web");
+    assert_eq!(tasks.len(), 20);
+    for task in tasks {
+        assert_eq!(task.observed(), TaskState::Assigned);
+        let networks: Vec<_> = task
+            .networks
+            .iter()
+            .map(|n| n.network.as_ref().unwrap().id.as_str())
+            .collect();
+        assert_eq!(networks, ["ingress", "net"]);
+        assert_eq!(task.endpoint, world.state.services["web"].endpoint);
+    }
+    world.run();
+    assert_eq!(
+        world.per_node("web").values().copied().collect::<Vec<_>>(),
+        [7, 7, 6]
+    );
+    world.check_leaks();
+}
+
+#[test]
+fn networks_get_the_addresses_that_docker_would_give() {
+    let mut world = World::new(1);
+    world.network("first", |_| {});
+    world.network("named", |spec| {
+        subnet(spec, "10.99.7.0/24");
+        let options = [(crate::allocator::VXLAN_IDS.to_owned(), "9000".to_owned())];
+        spec.driver_config = Some(pb::Driver {
+            name: "overlay".into(),
+            options: options.into(),
+        });
+    });
+    world.network("host", |spec| {
+        spec.driver_config = Some(pb::Driver {
+            name: "host".into(),
+            ..Default::default()
+        });
+    });
+    world.settle();
+    let facts = |id: &str| {
+        let network = &world.state.networks[id];
+        let configs = &network.ipam.as_ref().unwrap().configs;
+        let state = network.driver_state.as_ref().unwrap();
+        let vni = state.options.get(crate::allocator::VXLAN_IDS).cloned();
+        let config = configs
+            .first()
+            .map(|c| (c.subnet.clone(), c.gateway.clone()));
+        (state.name.clone(), config, vni)
+    };
+    let overlay = |subnet: &str, gateway: &str, vni: &str| {
+        (
+            "overlay".to_owned(),
+            Some((subnet.to_owned(), gateway.to_owned())),
+            Some(vni.to_owned()),
+        )
+    };
+    assert_eq!(facts("ingress"), overlay("10.0.0.0/24", "10.0.0.1", "4096"));
+    assert_eq!(facts("first"), overlay("10.0.1.0/24", "10.0.1.1", "4097"));
+    assert_eq!(facts("named"), overlay("10.99.7.0/24", "10.99.7.1", "9000"));
+    assert_eq!(facts("host"), ("host".to_owned(), None, None));
+    let node = &world.state.nodes["n1"];
+    assert_eq!(node.attachments.len(), 1);
+    assert_eq!(node.attachments[0].addresses, ["10.0.0.2/24"]);
+}
+
+#[test]
+fn a_node_has_an_address_in_each_network_that_it_has_tasks_in() {
+    let mut world = World::new(2);
+    world.network("net", |_| {});
+    world.service("web", 1, |spec| join(spec, "net"));
+    world.run();
+    let networks = |world: &World, node: &str| -> Vec<String> {
+        let attachments = &world.state.nodes[node].attachments;
+        attachments
+            .iter()
+            .map(|a| a.network.as_ref().unwrap().id.clone())
+            .collect()
+    };
+    assert_eq!(networks(&world, "n1"), ["ingress", "net"]);
+    assert_eq!(networks(&world, "n2"), ["ingress"]);
+    world.remove(Kind::Service, "web");
+    world.run();
+    assert_eq!(networks(&world, "n1"), ["ingress"]);
+    world.check_leaks();
+}
+
+#[test]
+fn an_exhausted_network_says_so_and_is_served_when_an_address_is_freed() {
+    let mut world = World::new(1);
+    // 16 addresses: network, broadcast, gateway, the service's; and twelve tasks, which come before the node.
+    world.network("small", |spec| subnet(spec, "10.50.0.0/28"));
+    world.service("web", 13, |spec| join(spec, "small"));
+    world.run();
+    assert_eq!(world.running("web").len(), 12);
+    let waiting: Vec<_> = world
+        .tasks("web")
+        .into_iter()
+        .filter(|t| t.observed() == TaskState::New)
+        .collect();
+    let [waiting] = waiting.as_slice() else {
+        panic!("{waiting:?}");
+    };
+    assert_eq!(
+        waiting.status.as_ref().unwrap().err,
+        "no available IPv4 addresses on this network's address pools: small (small): \
+         16 addresses of 10.50.0.0/28 in use"
+    );
+    let waiting = waiting.id.clone();
+    let victim = world.running("web")[0].slot;
+    world.tx(|tx| {
+        let state = tx.state().clone();
+        let task = state
+            .service_tasks("web")
+            .find(|task| task.slot == victim)
+            .unwrap();
+        let mut task = task.as_ref().clone();
+        task.set_desired_state(TaskState::Remove);
+        task.status.as_mut().unwrap().set_state(TaskState::Shutdown);
+        tx.update(task)
+    });
+    world.settle();
+    assert!(world.state.tasks[&waiting].observed() >= TaskState::Pending);
+    assert_eq!(world.state.tasks[&waiting].status.as_ref().unwrap().err, "");
+}
+
+#[test]
+fn an_attachment_gets_the_address_that_it_asks_for() {
+    let mut world = World::new(2);
+    world.network("att", |spec| {
+        spec.attachable = true;
+        subnet(spec, "10.99.7.0/24");
+    });
+    let attach = |id: &str, address: &str| pb::Task {
+        id: id.into(),
+        node_id: "n2".into(),
+        spec: Some(pb::TaskSpec {
+            runtime: Some(pb::task_spec::Runtime::Attachment(
+                pb::NetworkAttachmentSpec {
+                    container_id: "c".into(),
+                },
+            )),
+            networks: vec![pb::NetworkAttachmentConfig {
+                target: "att".into(),
+                addresses: vec![address.to_owned()]
+                    .into_iter()
+                    .filter(|a| !a.is_empty())
+                    .collect(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        status: Some(pb::TaskStatus::default()),
+        desired_state: TaskState::Running.into(),
+        ..Default::default()
+    };
+    // A container that somebody runs there is no matter of the node's availability.
+    world.set_availability("n2", Availability::Drain);
+    for (id, address) in [
+        ("one", "10.99.7.77"),
+        ("two", "10.99.7.77"),
+        ("three", "10.1.1.1"),
+        ("four", ""),
+    ] {
+        world.tx(|tx| tx.create(attach(id, address)));
+    }
+    world.settle();
+    let status = |id: &str| world.state.tasks[id].status.clone().unwrap();
+    assert_eq!(status("one").state(), TaskState::Assigned);
+    assert_eq!(
+        world.state.tasks["one"].networks[0].addresses,
+        ["10.99.7.77/24"]
+    );
+    assert_eq!(
+        status("two").err,
+        "Address already in use: 10.99.7.77 on network att (att)"
+    );
+    assert_eq!(
+        status("three").err,
+        "invalid address 10.1.1.1: It does not belong to any of this network's subnets"
+    );
+    assert_eq!(world.state.tasks["four"].networks[0].addresses.len(), 1);
+    world.remove(Kind::Task, "one");
+    world.settle();
+    assert_eq!(world.state.tasks["two"].observed(), TaskState::Assigned);
+    world.check_leaks();
+}
+
+#[test]
+fn ports_stick_and_are_freed() {
+    let mut world = World::new(1);
+    world.service("web", 1, |spec| {
+        publish(spec, 0);
+        publish(spec, 8080);
+    });
+    world.settle();
+    let ports = |world: &World| -> Vec<u32> {
+        let endpoint = world.state.services["web"].endpoint.as_ref().unwrap();
+        endpoint
+            .ports
+            .iter()
+            .map(|port| port.published_port)
+            .collect()
+    };
+    assert_eq!(ports(&world), [30000, 8080]);
+    world.update_service("web", |spec| set_replicas(spec, 2));
+    world.settle();
+    assert_eq!(ports(&world), [30000, 8080]);
+    world.change_leader();
+    world.settle();
+    assert_eq!(ports(&world), [30000, 8080]);
+    world.service("other", 1, |spec| publish(spec, 8080));
+    world.settle();
+    assert_eq!(
+        world.tasks("other")[0].status.as_ref().unwrap().err,
+        "service other waits: port '8080' is already in use"
+    );
+    world.remove(Kind::Service, "web");
+    world.run();
+    assert_eq!(world.running("other").len(), 1);
+    world.update_service("other", |spec| spec.endpoint = None);
+    world.run();
+    assert_eq!(
+        world.state.services["other"].endpoint,
+        Some(pb::Endpoint::default())
+    );
+    world.check_leaks();
+}

@@ -1,0 +1,95 @@
+//! Tasks that end, and what is kept of them.
+
+use std::time::Duration;
+
+use swarm_wire::pb;
+use swarm_wire::pb::TaskState;
+
+use super::super::sim::{World, set_image};
+use super::seconds;
+use crate::ext::TaskExt;
+
+fn restart(spec: &mut pb::ServiceSpec) -> &mut pb::RestartPolicy {
+    let task = spec.task.get_or_insert_default();
+    task.restart.get_or_insert(pb::RestartPolicy {
+        condition: pb::restart_policy::RestartCondition::Any.into(),
+        ..Default::default()
+    })
+}
+
+#[test]
+fn a_failing_task_is_restarted_after_its_delay_as_often_as_it_may() {
+    let mut world = World::new(1);
+    world.broken.insert("a".into());
+    world.service("web", 1, |spec| {
+        let restart = restart(spec);
+        restart.delay = seconds(7);
+        restart.max_attempts = 3;
+    });
+    let begin = world.now;
+    world.run();
+    let tasks = world.tasks("web");
+    assert_eq!(tasks.len(), 4);
+    assert!(
+        tasks
+            .iter()
+            .all(|task| task.observed() == TaskState::Failed && !task.wanted())
+    );
+    let mut created: Vec<_> = tasks
+        .iter()
+        .map(|t| t.meta.as_ref().unwrap().created_at.unwrap().seconds)
+        .collect();
+    created.sort();
+    assert!(world.now.duration_since(begin).unwrap() >= Duration::from_secs(21));
+    // A new leader knows how often it was.
+    world.change_leader();
+    world.run();
+    assert_eq!(world.tasks("web").len(), 4);
+    // Another spec starts anew.
+    world.update_service("web", |spec| set_image(spec, "b"));
+    world.run();
+    assert_eq!(world.running("web").len(), 1);
+}
+
+#[test]
+fn a_completed_task_stays_so_if_only_failures_are_restarted() {
+    let mut world = World::new(1);
+    for (service, condition, expected) in [
+        ("never", pb::restart_policy::RestartCondition::None, 1),
+        (
+            "failure",
+            pb::restart_policy::RestartCondition::OnFailure,
+            1,
+        ),
+        ("any", pb::restart_policy::RestartCondition::Any, 2),
+    ] {
+        world.service(service, 1, |spec| restart(spec).set_condition(condition));
+        world.run();
+        world.tx(|tx| {
+            let mut task = tx
+                .state()
+                .service_tasks(service)
+                .next()
+                .unwrap()
+                .as_ref()
+                .clone();
+            task.status.as_mut().unwrap().set_state(TaskState::Complete);
+            tx.update(task)
+        });
+        world.run();
+        assert_eq!(world.tasks(service).len(), expected, "{service}");
+    }
+}
+
+#[test]
+fn history_is_kept_to_its_limit() {
+    let mut world = World::new(1);
+    world.broken.insert("a".into());
+    world.service("web", 1, |spec| restart(spec).delay = seconds(100));
+    world.run();
+    assert_eq!(
+        world.tasks("web").len(),
+        5 + usize::from(world.tasks("web").iter().any(|t| !t.gone())) - 1
+    );
+    world.check_leaks();
+}
