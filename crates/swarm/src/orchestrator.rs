@@ -46,6 +46,9 @@ pub struct Orchestrator {
 
 impl Orchestrator {
     pub fn absorb(&mut self, change: &Change) {
+        if let Change::Removed(Object::Task(task)) = change {
+            self.starts.forget(&task.id);
+        }
         match change.object() {
             Object::Service(service) => {
                 self.services.insert(service.id.clone());

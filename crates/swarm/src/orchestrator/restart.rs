@@ -27,6 +27,10 @@ impl Starts {
         self.0.insert(task.to_owned(), at);
     }
 
+    pub fn forget(&mut self, task: &str) {
+        self.0.remove(task);
+    }
+
     fn holds(&self, task: &pb::Task, now: SystemTime) -> bool {
         task.desired_state() == pb::TaskState::Ready
             && self.0.get(&task.id).is_none_or(|at| *at > now)
