@@ -15,6 +15,7 @@ pub use prost_types;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use prost::Message;
 
     use super::*;
@@ -126,5 +127,19 @@ mod tests {
             pb::log_broker_server::SERVICE_NAME,
             "docker.swarmkit.v1.LogBroker"
         );
+    }
+
+    proptest! {
+        /// What a peer can send before anybody trusts it, and what a manager may send.
+        #[test]
+        fn decoders_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            let _ = pb::IssueNodeCertificateRequest::decode(&bytes[..]);
+            let _ = pb::NodeCertificateStatusResponse::decode(&bytes[..]);
+            let _ = pb::SessionRequest::decode(&bytes[..]);
+            let _ = pb::SessionMessage::decode(&bytes[..]);
+            let _ = pb::AssignmentsMessage::decode(&bytes[..]);
+            let _ = pb::UpdateTaskStatusRequest::decode(&bytes[..]);
+            let _ = pb::PublishLogsMessage::decode(&bytes[..]);
+        }
     }
 }

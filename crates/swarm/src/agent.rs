@@ -47,8 +47,9 @@ use crate::status_text;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(8);
 
-const NO_MANAGER: &str =
-    "this engine cannot become a manager of this swarm yet; demote it again (docker node demote)";
+/// A Docker manager demotes only what is in its Raft group already, so there is no way back but this.
+const NO_MANAGER: &str = "this engine cannot become a manager of this swarm yet and stays a worker; \
+     to undo the promotion, remove the node (docker node rm --force) and join it again with the worker token";
 
 /// What runs tasks on this node. The agent calls it; errors come back as task states.
 #[async_trait]
@@ -65,6 +66,8 @@ pub trait Executor: Send + Sync + 'static {
     ) -> Box<dyn TaskController>;
     /// The log lines of one of this node's tasks, for the managers' readers; the context is filled in by the agent. The
     /// stream ends with what there is, or, when following, with the receiver. `None`: this task has no logs.
+    ///
+    /// `options.tail` 0 is everything and -n-1 the last n lines; no `streams` are both.
     async fn logs(
         &self,
         _task_id: &str,

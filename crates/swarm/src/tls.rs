@@ -21,7 +21,7 @@ use rustls::{
 use tokio::sync::watch;
 
 use crate::ca::Error;
-use crate::ca::certificate::Leaf;
+use crate::ca::certificate::{self, Leaf};
 
 /// What new connections use: all holders see a renewed certificate at once.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub(crate) struct Credentials {
     pub server: Arc<ServerConfig>,
     pub root_pem: Vec<u8>,
     pub leaf: Leaf,
+    /// Subject and public key of whoever signed the certificate.
+    pub issuer: (Vec<u8>, Vec<u8>),
 }
 
 impl Live {
@@ -75,6 +77,7 @@ impl Credentials {
             .verify_client_cert(leaf, intermediates, now)
             .map_err(invalid)?;
         let leaf = Leaf::from_der(leaf)?;
+        let issuer = certificate::issuer(&chain, root_pem)?;
 
         let mut client = versions(ClientConfig::builder_with_provider(provider()))?
             .with_root_certificates(roots)
@@ -91,6 +94,7 @@ impl Credentials {
             server: Arc::new(server),
             root_pem: root_pem.to_vec(),
             leaf,
+            issuer,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use swarm_wire::pb;
 use swarm_wire::pb::log_broker_client::LogBrokerClient;
@@ -127,6 +128,10 @@ async fn forward(
     while lines.recv_many(&mut messages, BATCH).await > 0 {
         for message in &mut messages {
             message.context = Some(context.clone());
+            // Docker's readers fail on a line without a time.
+            message
+                .timestamp
+                .get_or_insert_with(|| SystemTime::now().into());
         }
         let published = pb::PublishLogsMessage {
             subscription_id: subscription_id.clone(),

@@ -13,7 +13,7 @@ use crate::ca::{Error, request};
 const RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
-/// A demand to renew now, perhaps under a new root.
+/// Demands to renew now.
 #[derive(Default)]
 pub(super) struct Renewal {
     demanded: Mutex<Demand>,
@@ -22,21 +22,46 @@ pub(super) struct Renewal {
 
 #[derive(Default)]
 struct Demand {
-    now: bool,
+    rotate: bool,
     root_pem: Option<Vec<u8>>,
 }
 
 impl Renewal {
-    pub fn demand(&self, root_pem: Option<Vec<u8>>) {
-        let mut demanded = self.demanded.lock().unwrap_or_else(PoisonError::into_inner);
-        demanded.now = true;
-        demanded.root_pem = root_pem.or(demanded.root_pem.take());
+    /// The managers mark the node's certificate as one to replace.
+    pub fn rotate(&self) {
+        self.demand(|demand| demand.rotate = true);
+    }
+
+    /// The managers have another root.
+    pub fn root(&self, root_pem: Vec<u8>) {
+        self.demand(|demand| demand.root_pem = Some(root_pem));
+    }
+
+    fn demand(&self, change: impl FnOnce(&mut Demand)) {
+        change(&mut self.demanded.lock().unwrap_or_else(PoisonError::into_inner));
         self.news.notify_one();
     }
 
     fn take(&self) -> Demand {
         let mut demanded = self.demanded.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *demanded)
+    }
+
+    /// Waits until something is demanded that is not done already: sessions repeat themselves.
+    async fn demanded(&self, agent: &Inner) {
+        loop {
+            self.news.notified().await;
+            let root_pem = agent.identity.live.get().root_pem.clone();
+            let demanded = self.demanded.lock().unwrap_or_else(PoisonError::into_inner);
+            if demanded.rotate
+                || demanded
+                    .root_pem
+                    .as_ref()
+                    .is_some_and(|new| *new != root_pem)
+            {
+                return;
+            }
+        }
     }
 }
 
@@ -46,7 +71,7 @@ pub(super) async fn run(agent: &Inner) {
         let due = leaf.renewal(rand::random_range(0.0..1.0));
         tokio::select! {
             () = sleep(due.duration_since(SystemTime::now()).unwrap_or_default()) => {}
-            () = agent.renewal.news.notified() => {}
+            () = agent.renewal.demanded(agent) => {}
         }
         let mut pause = RETRY;
         while let Err(error) = renew(agent).await {

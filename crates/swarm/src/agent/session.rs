@@ -88,16 +88,12 @@ async fn open<'a>(
 async fn describe(agent: &Inner) -> pb::NodeDescription {
     let mut description = agent.worker.executor().describe().await;
     let credentials = agent.identity.live.get();
-    match credentials.leaf.issuer(&credentials.root_pem) {
-        Ok((subject, public_key)) => {
-            description.tls_info = Some(pb::NodeTlsInfo {
-                trust_root: credentials.root_pem.clone(),
-                cert_issuer_subject: subject,
-                cert_issuer_public_key: public_key,
-            });
-        }
-        Err(error) => warn!(%error, "the root CA cannot be described"),
-    }
+    let (subject, public_key) = credentials.issuer.clone();
+    description.tls_info = Some(pb::NodeTlsInfo {
+        trust_root: credentials.root_pem.clone(),
+        cert_issuer_subject: subject,
+        cert_issuer_public_key: public_key,
+    });
     description
 }
 
@@ -159,12 +155,12 @@ impl Session<'_> {
                 .as_ref()
                 .and_then(|certificate| certificate.status.as_ref());
             if certificate.is_some_and(|s| s.state() == pb::issuance_status::State::Rotate) {
-                self.agent.renewal.demand(None);
+                self.agent.renewal.rotate();
             }
         }
         if !message.root_ca.is_empty() && message.root_ca != self.agent.identity.live.get().root_pem
         {
-            self.agent.renewal.demand(Some(message.root_ca));
+            self.agent.renewal.root(message.root_ca);
         }
         let keys = message.network_bootstrap_keys;
         let times: BTreeSet<_> = keys

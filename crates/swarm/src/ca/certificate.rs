@@ -25,7 +25,6 @@ pub(crate) struct Leaf {
     pub subject: Subject,
     pub not_before: SystemTime,
     pub not_after: SystemTime,
-    issuer: Vec<u8>,
 }
 
 impl Leaf {
@@ -41,7 +40,6 @@ impl Leaf {
             subject: Subject::of(x509.subject()),
             not_before: time(validity.not_before.timestamp()),
             not_after: time(validity.not_after.timestamp()),
-            issuer: x509.issuer().as_raw().to_vec(),
         })
     }
 
@@ -53,25 +51,31 @@ impl Leaf {
             .unwrap_or_default();
         self.not_before + validity.mul_f64(0.5 + 0.3 * fraction.clamp(0.0, 1.0))
     }
+}
 
-    /// Subject and public key (both DER) of the root that issued this leaf, for `NodeTLSInfo`; the bundle's first root
-    /// when an intermediate stands between.
-    pub fn issuer(&self, root_pem: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
-        let mut first = None;
-        for der in CertificateDer::pem_slice_iter(root_pem) {
-            let der = der.map_err(invalid)?;
-            let (_, x509) = X509Certificate::from_der(&der).map_err(invalid)?;
-            let facts = (
-                x509.subject().as_raw().to_vec(),
-                x509.public_key().raw.to_vec(),
-            );
-            if facts.0 == self.issuer {
-                return Ok(facts);
-            }
-            first = first.or(Some(facts));
+/// Subject and public key (both DER) of the certificate that signed the first of `chain`: an intermediate of the chain, as
+/// while a root is being replaced, or a root. Managers tell by it whether a node has followed a root's rotation.
+pub(crate) fn issuer(
+    chain: &[CertificateDer<'_>],
+    root_pem: &[u8],
+) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    let (leaf, intermediates) = chain
+        .split_first()
+        .ok_or_else(|| invalid("the bundle is empty"))?;
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(invalid)?;
+    let roots = CertificateDer::pem_slice_iter(root_pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(invalid)?;
+    for der in intermediates.iter().chain(&roots) {
+        let (_, candidate) = X509Certificate::from_der(der).map_err(invalid)?;
+        if leaf.verify_signature(Some(candidate.public_key())).is_ok() {
+            return Ok((
+                candidate.subject().as_raw().to_vec(),
+                candidate.public_key().raw.to_vec(),
+            ));
         }
-        first.ok_or_else(|| Error::Other("no valid root CA certificates found".into()))
     }
+    Err(invalid("its issuer is not known"))
 }
 
 impl Subject {
