@@ -22,6 +22,22 @@ pub struct Change {
 }
 
 impl Change {
+    pub fn to(old: Option<Row>, new: Row) -> Change {
+        Change {
+            key: new.key(),
+            old,
+            new: Some(new),
+        }
+    }
+
+    pub fn away(old: Row) -> Change {
+        Change {
+            key: old.key(),
+            old: Some(old),
+            new: None,
+        }
+    }
+
     pub fn reversed(self) -> Change {
         Change {
             key: self.key,

@@ -220,11 +220,7 @@ fn peers(ns: &Ns, desired: &Desired, seen: &Observed, found: &mut Vec<Drift>) {
             continue;
         };
         if found.iter().all(|(_, change)| change.key != *key) {
-            let change = Change {
-                key: key.clone(),
-                old: Some(row.clone()),
-                new: Some(row.clone()),
-            };
+            let change = Change::to(Some(row.clone()), row.clone());
             found.push((words, change));
         }
     }
@@ -239,11 +235,7 @@ fn strays(
     found: &mut Vec<Drift>,
 ) {
     let mut stray = |row: Row| {
-        let change = Change {
-            key: row.key(),
-            old: Some(row.clone()),
-            new: None,
-        };
+        let change = Change::away(row.clone());
         found.push((format!("{row} was not wanted"), change));
     };
     for (key, there) in &seen.entries {
@@ -296,4 +288,162 @@ fn as_row(ns: &Ns, seen: &link::Seen) -> Row {
         master: (seen.master != 0).then(|| format!("@if{}", seen.master)),
         port: seen.port,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use ipnet::IpNet;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Mac, Route};
+
+    const MARK: &str = "pontoon";
+
+    fn ns() -> Ns {
+        Ns::Named("n".into())
+    }
+
+    /// A small world, so that what is wanted and what is there often meet.
+    fn entry_row() -> impl Strategy<Value = Row> {
+        (0..4u8, 1..4u8, 1..3u8).prop_map(|(kind, key, value)| {
+            let (ns, link) = (ns(), "vxlan0".to_owned());
+            let mac = |n| Mac([2, 0, 0, 0, 0, n]);
+            let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
+            match kind {
+                0 => Row::Neighbour {
+                    ns,
+                    link,
+                    ip: ip(key),
+                    mac: mac(value),
+                },
+                1 => Row::Fdb {
+                    ns,
+                    link,
+                    mac: mac(key),
+                    dst: ip(value),
+                },
+                2 => Row::Address {
+                    ns,
+                    link,
+                    address: IpNet::new(ip(key), 24 + value).unwrap(),
+                },
+                _ => Row::Route(Route {
+                    ns,
+                    dst: IpNet::new([10, key, 0, 0].into(), 16).unwrap(),
+                    via: Some(ip(value)),
+                    link,
+                    table: None,
+                }),
+            }
+        })
+    }
+
+    /// As the kernel would have it: with or without our protocol number, permanent or learnt.
+    fn there() -> impl Strategy<Value = entry::Seen> {
+        (entry_row(), any::<bool>(), any::<bool>()).prop_map(|(row, ours, whole)| entry::Seen {
+            ours: ours || matches!(row, Row::Fdb { .. }),
+            whole: whole || !matches!(row, Row::Fdb { .. } | Row::Neighbour { .. }),
+            row,
+        })
+    }
+
+    fn observed(entries: Vec<entry::Seen>) -> Observed {
+        let link = link::Seen {
+            index: 2,
+            name: "vxlan0".into(),
+            kind: "vxlan".into(),
+            alias: MARK.into(),
+            up: true,
+            ..link::Seen::default()
+        };
+        Observed {
+            links: [(link.name.clone(), link)].into(),
+            entries: entries.into_iter().map(|e| (e.row.key(), e)).collect(),
+            sysctls: BTreeMap::new(),
+        }
+    }
+
+    fn apply(seen: &mut Observed, changes: &[Drift]) {
+        for (_, change) in changes {
+            match &change.new {
+                Some(row) => {
+                    let whole = entry::Seen {
+                        row: row.clone(),
+                        ours: true,
+                        whole: true,
+                    };
+                    seen.entries.insert(change.key.clone(), whole);
+                }
+                None => drop(seen.entries.remove(&change.key)),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn differences_lead_to_what_is_wanted_and_touch_nothing_of_others(
+            wanted in proptest::collection::vec(entry_row(), 0..12),
+            there in proptest::collection::vec(there(), 0..12),
+            sweep in any::<bool>(),
+        ) {
+            let mut desired = Desired::default();
+            desired.set(vec![
+                ("link".into(), vec![Row::Link(vxlan())]),
+                ("all".into(), wanted),
+            ]);
+            let mut seen = observed(there);
+            let before = seen.clone();
+            let drifts = diff(&ns(), &desired, &seen, MARK, sweep);
+            apply(&mut seen, &drifts);
+            prop_assert_eq!(diff(&ns(), &desired, &seen, MARK, sweep), vec![]);
+            for (key, row) in desired.in_ns(&ns()).filter(|(_, row)| entry::link_of(row).is_some()) {
+                prop_assert!(entry::same(row, &seen.entries[key].row));
+            }
+            for (key, entry) in &before.entries {
+                let kept = seen.entries.contains_key(key);
+                // Without a sweep everything stays; with it what is not ours, and what was learnt.
+                prop_assert!(kept || (sweep && entry.ours && entry.whole));
+            }
+        }
+    }
+
+    fn vxlan() -> Link {
+        Link {
+            ns: ns(),
+            name: "vxlan0".into(),
+            kind: LinkKind::Vxlan {
+                vni: 0,
+                port: 0,
+                local: None,
+                socket_ns: Ns::Host,
+            },
+            mac: None,
+            mtu: None,
+            master: None,
+            port: crate::BridgePort::default(),
+        }
+    }
+
+    #[test]
+    fn links_of_others_are_no_strays() {
+        let mut seen = observed(Vec::new());
+        let found = |seen: &Observed| {
+            let drifts = diff(&ns(), &Desired::default(), seen, MARK, true);
+            drifts
+                .into_iter()
+                .map(|(words, _)| words)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found(&seen),
+            [
+                "link vxlan0 type vxlan id 0 dstport 0 socket netns host mtu 0 netns n was not wanted"
+            ]
+        );
+        seen.links.values_mut().for_each(|link| link.alias.clear());
+        assert_eq!(found(&seen), [""; 0]);
+    }
 }

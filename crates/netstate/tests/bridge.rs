@@ -192,6 +192,11 @@ fn joining_is_quick_and_does_not_slow_down_with_numbers() {
         let start = Instant::now();
         assert_eq!(state.audit().await.unwrap(), Vec::<String>::new());
         println!("audit of 60 namespaces: {:?}", start.elapsed());
+        let start = Instant::now();
+        for i in 0..60 {
+            state.remove(&format!("endpoint/{i}")).await.unwrap();
+        }
+        println!("leave: {:?} each", start.elapsed() / 60);
     });
 }
 

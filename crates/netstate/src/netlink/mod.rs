@@ -1,6 +1,8 @@
 //! Talking to the kernel: messages as bytes, sockets, batches and dumps.
 
+mod monitor;
 mod socket;
 pub mod wire;
 
-pub use socket::{Monitor, Nack, Protocol, Reply, Socket};
+pub use monitor::Monitor;
+pub use socket::{Nack, Protocol, Reply, Socket};

@@ -1,7 +1,7 @@
-//! A netlink socket: batches with an answer per message, dumps, transactions, and listening for changes.
+//! A netlink socket: batches with an answer per message, dumps and transactions.
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -14,17 +14,15 @@ use super::wire::{self, Msg, attrs};
 /// Messages of one `sendmsg`: their acknowledgements must fit the receive buffer.
 const BATCH_MESSAGES: usize = 128;
 const BATCH_BYTES: usize = 64 << 10;
-/// Limits, not allocations.
+/// A limit, not an allocation.
 const RECEIVE_BUFFER: usize = 4 << 20;
-const MONITOR_BUFFER: usize = 64 << 20;
 /// More than any datagram that the kernel builds for a dump (32 KiB) or a notification.
-const DATAGRAM: usize = 64 << 10;
+pub(super) const DATAGRAM: usize = 64 << 10;
 /// The kernel answers within the system call; this only bounds a fault.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const DUMP_TRIES: usize = 8;
 
 // SOL_NETLINK options that libc does not name.
-const LISTEN_ALL_NSID: libc::c_int = 8;
 const CAP_ACK: libc::c_int = 10;
 const EXT_ACK: libc::c_int = 11;
 const GET_STRICT_CHK: libc::c_int = 12;
@@ -248,7 +246,7 @@ impl Socket {
     }
 }
 
-fn bound(protocol: Protocol, groups: u32) -> Result<(OwnedFd, u32), Errno> {
+pub(super) fn bound(protocol: Protocol, groups: u32) -> Result<(OwnedFd, u32), Errno> {
     let protocol = match protocol {
         Protocol::Route => None, // NETLINK_ROUTE is 0
         Protocol::Netfilter => Some(netlink::NETFILTER),
@@ -266,7 +264,7 @@ fn bound(protocol: Protocol, groups: u32) -> Result<(OwnedFd, u32), Errno> {
 }
 
 /// Switches a `SOL_NETLINK` option on.
-fn option(fd: &OwnedFd, name: libc::c_int) -> Result<(), Errno> {
+pub(super) fn option(fd: &OwnedFd, name: libc::c_int) -> Result<(), Errno> {
     let on: libc::c_int = 1;
     // SAFETY: the pointer is to a live int and the length is its size.
     let rc = unsafe {
@@ -281,7 +279,7 @@ fn option(fd: &OwnedFd, name: libc::c_int) -> Result<(), Errno> {
     if rc == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-fn last_errno() -> Errno {
+pub(super) fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
@@ -308,81 +306,4 @@ fn nack(raw: wire::Raw<'_>) -> Option<Nack> {
         errno: errno(code),
         detail,
     })
-}
-
-/// Listens for changes in this namespace and in every other that has an id here.
-pub struct Monitor {
-    fd: OwnedFd,
-    scratch: Vec<u8>,
-    /// Datagrams of one `drain` at most: a storm must not starve the rest.
-    budget: usize,
-}
-
-/// A datagram of notifications and the id of the namespace that it tells of (`None`: our own).
-pub type Notice<'a> = (Option<i32>, &'a [u8]);
-
-impl Monitor {
-    /// `groups`: multicast groups as bits, group 1 lowest.
-    pub fn open(protocol: Protocol, groups: u32) -> Result<Self, Errno> {
-        let (fd, _) = bound(protocol, groups)?;
-        sockopt::set_socket_recv_buffer_size_force(&fd, MONITOR_BUFFER)?;
-        option(&fd, LISTEN_ALL_NSID)?;
-        Ok(Monitor {
-            fd,
-            scratch: vec![0; DATAGRAM],
-            budget: 512,
-        })
-    }
-
-    /// Calls `each` for what has arrived. `Err(NOBUFS)` says that notifications were lost.
-    pub fn drain(&mut self, mut each: impl FnMut(Notice<'_>)) -> Result<(), Errno> {
-        for _ in 0..self.budget {
-            match receive_with_nsid(self.fd.as_fd(), &mut self.scratch) {
-                Ok((len, nsid)) => each((nsid, &self.scratch[..len])),
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(())
-    }
-}
-
-impl AsFd for Monitor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-/// `recvmsg` with the one control message that rustix does not know.
-fn receive_with_nsid(fd: BorrowedFd<'_>, buf: &mut [u8]) -> Result<(usize, Option<i32>), Errno> {
-    let mut control = [0u64; 16];
-    let mut iov = libc::iovec {
-        iov_base: buf.as_mut_ptr().cast(),
-        iov_len: buf.len(),
-    };
-    // SAFETY: all-zero is a valid msghdr.
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = &raw mut iov;
-    header.msg_iovlen = 1;
-    header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = size_of_val(&control) as _;
-    // SAFETY: the header points to live buffers of the given lengths.
-    let len = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
-    if len < 0 {
-        return Err(last_errno());
-    }
-    let mut nsid = None;
-    // SAFETY: the kernel filled in the header; the CMSG macros stay within msg_controllen, and the data of this message
-    // is an int.
-    unsafe {
-        let mut cmsg = libc::CMSG_FIRSTHDR(&raw const header);
-        while !cmsg.is_null() {
-            if (*cmsg).cmsg_level == libc::SOL_NETLINK && (*cmsg).cmsg_type == LISTEN_ALL_NSID {
-                nsid = Some(libc::CMSG_DATA(cmsg).cast::<i32>().read_unaligned());
-            }
-            cmsg = libc::CMSG_NXTHDR(&raw const header, cmsg);
-        }
-    }
-    Ok((len as usize, nsid))
 }

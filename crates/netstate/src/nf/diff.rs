@@ -108,3 +108,134 @@ fn normal(row: &Row) -> Row {
     }
     row
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Ns;
+    use crate::nf::read::Placed;
+    use crate::nft::{Chain, Element, Family, Rule, Set, Statement, Type, Value, Verdict};
+
+    fn table() -> Table {
+        Table {
+            ns: Ns::Host,
+            family: Family::Ip,
+            name: "pontoon".into(),
+        }
+    }
+
+    fn frame() -> Vec<Row> {
+        vec![
+            Row::NftTable(table()),
+            Row::NftChain(Chain {
+                table: table(),
+                name: "c".into(),
+                base: None,
+            }),
+            Row::NftSet(Set {
+                table: table(),
+                name: "s".into(),
+                key: vec![Type::Port],
+                data: Some(vec![Type::Port]),
+                interval: false,
+            }),
+        ]
+    }
+
+    fn element(key: u16, data: u16) -> Row {
+        Row::NftElement(Element {
+            table: table(),
+            set: "s".into(),
+            key: vec![Value::Port(key)],
+            key_end: None,
+            data: Some(vec![Value::Port(data)]),
+        })
+    }
+
+    fn rule(order: u32) -> Row {
+        Row::NftRule(Rule {
+            table: table(),
+            chain: "c".into(),
+            order,
+            body: vec![Statement::Verdict(Verdict::Drop)],
+        })
+    }
+
+    fn id(row: &Row) -> Option<(u32, u64)> {
+        match row.key().item {
+            Item::Nft(_, _, NftItem::Rule(_, order, hash)) => Some((order, hash)),
+            _ => None,
+        }
+    }
+
+    fn seen(elements: &[(u16, u16)], rules: &[Option<u32>]) -> Seen {
+        let rows = frame()
+            .into_iter()
+            .chain(elements.iter().map(|(k, d)| element(*k, *d)));
+        let placed = rules.iter().zip(1..).map(|(order, handle)| Placed {
+            id: order.and_then(|order| id(&rule(order))),
+            handle,
+        });
+        Seen {
+            rows: rows.map(|row| (row.key(), row)).collect(),
+            rules: [("c".to_owned(), placed.collect())].into(),
+        }
+    }
+
+    fn apply(seen: &mut Seen, desired: &Desired, fixes: Vec<(String, Fix)>) {
+        for (_, fix) in fixes {
+            match fix {
+                Fix::Row(change) => match change.new {
+                    Some(row) => drop(seen.rows.insert(change.key, row)),
+                    None => drop(seen.rows.remove(&change.key)),
+                },
+                Fix::Reflow(_, chain) => {
+                    let wanted = desired.in_ns(&Ns::Host).filter_map(|(_, row)| id(row));
+                    let placed = wanted.map(|id| Placed {
+                        id: Some(id),
+                        handle: 0,
+                    });
+                    seen.rules.insert(chain, placed.collect());
+                }
+                Fix::Rebuild(_) => unreachable!("the table is there"),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fixes_lead_to_what_is_wanted(
+            wanted in proptest::collection::vec((0..4u16, 0..2u16), 0..6),
+            rules in proptest::collection::btree_set(0..4u32, 0..4),
+            elements in proptest::collection::vec((0..4u16, 0..2u16), 0..6),
+            placed in proptest::collection::vec(proptest::option::of(0..4u32), 0..6),
+            sweep in any::<bool>(),
+        ) {
+            let mut rows = frame();
+            rows.extend(wanted.iter().map(|(k, d)| element(*k, *d)));
+            rows.extend(rules.iter().map(|order| rule(*order)));
+            let mut desired = Desired::default();
+            desired.set(vec![("all".into(), rows)]);
+            let mut seen = seen(&elements, &placed);
+            let fixes = diff(&table(), &desired, Some(&seen), sweep);
+            apply(&mut seen, &desired, fixes);
+            prop_assert_eq!(diff(&table(), &desired, Some(&seen), sweep), vec![]);
+            if sweep {
+                prop_assert_eq!(seen.rows.len() + seen.rules["c"].len(), desired.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_table_is_made_anew() {
+        let mut desired = Desired::default();
+        assert_eq!(diff(&table(), &desired, None, true), vec![]);
+        desired.set(vec![("all".into(), frame())]);
+        assert_eq!(
+            diff(&table(), &desired, None, true),
+            [("table ip pontoon was missing".into(), Fix::Rebuild(table()))]
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! The thread that owns the kernel sockets: it does the jobs, listens for foreign changes, heals and audits.
+
+mod heal;
+mod notice;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::apply::{Kernel, Mode, Outcome};
+use crate::desired::{Change, Desired};
+use crate::netlink::{Monitor, Protocol};
+use crate::netns::Spaces;
+use crate::nf::view::View;
+use crate::{Config, Error, Ns, Owned, Stats};
+
+/// Jobs in a row, so that a flood of them does not keep foreign changes waiting.
+const JOBS: usize = 64;
+const AUDIT_EVERY: Duration = Duration::from_secs(30);
+
+/// Multicast groups: link, neighbour, IPv4 and IPv6 addresses and routes.
+const ROUTE_GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10;
+/// `NFNLGRP_NFTABLES`
+const NFTABLES_GROUP: u32 = 1 << 6;
+
+pub enum Job {
+    Run(Box<dyn FnOnce(&mut Core) + Send>),
+    Stop,
+}
+
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub rows: AtomicU64,
+    pub applied: AtomicU64,
+    pub healed: AtomicU64,
+    pub failed: AtomicU64,
+}
+
+impl Counters {
+    pub fn stats(&self) -> Stats {
+        Stats {
+            rows: self.rows.load(Ordering::Relaxed),
+            applied: self.applied.load(Ordering::Relaxed),
+            healed: self.healed.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64, by: usize) {
+    counter.fetch_add(by as u64, Ordering::Relaxed);
+}
+
+/// What in a namespace may no longer be as it was left.
+#[derive(Debug, Default)]
+struct Dirty {
+    /// Links that told something of themselves, as they also do when we change them: a look at each shows whether more
+    /// is needed.
+    links: BTreeSet<String>,
+    rt: bool,
+    nft: bool,
+    /// Look for tables of a former run as well.
+    unknown_tables: bool,
+}
+
+impl Dirty {
+    fn all() -> Self {
+        Dirty {
+            rt: true,
+            nft: true,
+            ..Dirty::default()
+        }
+    }
+
+    fn everything() -> Self {
+        Dirty {
+            unknown_tables: true,
+            ..Dirty::all()
+        }
+    }
+}
+
+pub struct Core {
+    kernel: Kernel,
+    desired: Desired,
+    counters: Arc<Counters>,
+    /// Not everything has been declared yet: what nobody wants may still be wanted.
+    adopting: bool,
+    rt_monitor: Monitor,
+    nft_monitor: Monitor,
+    dirty: BTreeMap<Ns, Dirty>,
+    /// When the first of the dirty ones became so.
+    dirty_since: Option<Instant>,
+    healed_at: BTreeMap<Ns, Instant>,
+}
+
+impl Core {
+    pub fn new(config: &Config, counters: Arc<Counters>) -> Result<Self, Error> {
+        let listen = |protocol, groups| {
+            Monitor::open(protocol, groups).map_err(|e| {
+                Error::new("cannot listen for changes of the kernel's network state", e)
+            })
+        };
+        Ok(Core {
+            kernel: Kernel {
+                spaces: Spaces::new(config.netns_dir.clone())?,
+                view: View::default(),
+                mark: config.mark.clone(),
+                names: BTreeMap::new(),
+            },
+            desired: Desired::default(),
+            counters,
+            adopting: true,
+            rt_monitor: listen(Protocol::Route, ROUTE_GROUPS)?,
+            nft_monitor: listen(Protocol::Netfilter, NFTABLES_GROUP)?,
+            dirty: BTreeMap::new(),
+            dirty_since: None,
+            healed_at: BTreeMap::new(),
+        })
+    }
+
+    /// Until `Job::Stop`. `wake` is written to with every job.
+    pub fn run(mut self, jobs: &mpsc::Receiver<Job>, wake: &OwnedFd) {
+        let mut next_audit = Instant::now() + AUDIT_EVERY;
+        let mut more = false;
+        loop {
+            let now = Instant::now();
+            let due = self
+                .heal_due()
+                .map_or(next_audit, |due| due.min(next_audit));
+            let idle = due.saturating_duration_since(now);
+            self.wait(wake, if more { Duration::ZERO } else { idle });
+            more = true;
+            for _ in 0..JOBS {
+                match jobs.try_recv() {
+                    Ok(Job::Run(job)) => job(&mut self),
+                    Ok(Job::Stop) | Err(mpsc::TryRecvError::Disconnected) => return,
+                    Err(mpsc::TryRecvError::Empty) => {
+                        more = false;
+                        break;
+                    }
+                }
+            }
+            self.listen();
+            let now = Instant::now();
+            if self.heal_due().is_some_and(|due| due <= now) {
+                self.heal_dirty(now);
+            }
+            if now >= next_audit {
+                self.audit();
+                next_audit = Instant::now() + AUDIT_EVERY;
+            }
+        }
+    }
+
+    fn wait(&self, wake: &OwnedFd, timeout: Duration) {
+        let mut fds = [
+            PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.rt_monitor.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.nft_monitor.as_fd(), PollFlags::IN),
+        ];
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        };
+        // An interrupted wait is a short one.
+        let _ = rustix::event::poll(&mut fds, Some(&timeout));
+        let mut count = [0; 8];
+        let _ = rustix::io::read(wake, &mut count);
+    }
+
+    pub fn set(&mut self, owners: Vec<Owned>) -> Result<(), Error> {
+        let (changes, undo) = self.desired.set(owners);
+        let total = changes.len();
+        let mut out = self.kernel.apply(changes, &self.desired, Mode::Strict);
+        let result = match out.errors.pop() {
+            None => {
+                count(&self.counters.applied, total);
+                self.mend_quietly(&out);
+                Ok(())
+            }
+            Some(error) => {
+                count(&self.counters.failed, 1);
+                self.desired.undo(undo);
+                let back = out.done.into_iter().rev().map(Change::reversed).collect();
+                let undone = self.kernel.apply(back, &self.desired, Mode::Lenient);
+                for error in &undone.errors {
+                    tracing::warn!(%error, "could not take back a change");
+                }
+                self.mend_quietly(&undone);
+                Err(error)
+            }
+        };
+        let rows = self.desired.len() as u64;
+        self.counters.rows.store(rows, Ordering::Relaxed);
+        result
+    }
+
+    fn mend_quietly(&mut self, out: &Outcome) {
+        for error in self.mend(out).1 {
+            tracing::warn!(%error, "could not put back what was on a link that was made anew");
+        }
+    }
+}
