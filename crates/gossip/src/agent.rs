@@ -17,6 +17,7 @@ use rand::{RngExt, rngs::StdRng};
 
 use crate::{
     Event, Peer, Stats,
+    broadcast::{Rhythm, Round},
     networkdb::{NetworkDb, Wish},
     pick::pick,
     swim::{Action, Swim},
@@ -32,10 +33,6 @@ use crate::{
 use streams::Exchange;
 pub use streams::{Outgoing, StreamId};
 
-/// memberlist's rhythm.
-pub(crate) const GOSSIP_INTERVAL: Duration = Duration::from_millis(200);
-/// News need not wait for it, but must not flood either.
-pub(crate) const GOSSIP_PROMPT: Duration = Duration::from_millis(20);
 const PUSH_PULL_INTERVAL: Duration = Duration::from_secs(30);
 /// From this many nodes on, push/pulls become rarer.
 const PUSH_PULL_SCALE: f64 = 32.0;
@@ -78,8 +75,8 @@ pub struct Agent {
     bootstrap: Vec<SocketAddr>,
     streams: BTreeMap<StreamId, (SocketAddr, Exchange)>,
     last_stream: u64,
-    /// When the cluster's gossip may next go out; repetitions wait longer.
-    next_gossip: Instant,
+    /// Of the gossip of the whole cluster.
+    rhythm: Rhythm,
     next_push_pull: Instant,
     next_reconnect: Instant,
     rejected_packets: u64,
@@ -102,7 +99,7 @@ impl Agent {
             bootstrap: Vec::new(),
             streams: BTreeMap::new(),
             last_stream: 0,
-            next_gossip: now,
+            rhythm: Rhythm::new(now),
             next_push_pull: now + PUSH_PULL_INTERVAL.mul_f64(rng.random()),
             next_reconnect: now,
             rejected_packets: 0,
@@ -149,10 +146,9 @@ impl Agent {
     }
 
     /// Starts to say goodbye; [`Agent::has_left`] tells when it was said often enough.
-    pub fn leave(&mut self, now: Instant) {
+    pub fn leave(&mut self) {
         self.db.announce(Presence::Leave);
         self.swim.leave();
-        self.next_gossip = now;
     }
     pub fn has_left(&self) -> bool {
         let said = self.swim.queue.is_empty() && !self.db.has_cluster_gossip();
@@ -267,7 +263,7 @@ impl Agent {
             } => {
                 if piggyback {
                     let used: usize = messages.iter().map(|m| m.len() + COMPOUND_OVERHEAD).sum();
-                    messages.extend(self.broadcasts(used).into_iter().map(Vec::from));
+                    messages.extend(self.broadcasts(Round::All, used).into_iter().map(Vec::from));
                 }
                 self.send(to, &messages, crc);
             }
@@ -280,7 +276,12 @@ impl Agent {
                 self.connect_within(to, Exchange::Ping { seq, message }, timeout);
             }
             Action::Up { name, addr } => self.db.peer_up(now, &mut self.rng, &name, addr),
-            Action::Recovered { name } => self.db.came_back(&mut self.rng, &name),
+            Action::Recovered { name, by_us } => {
+                self.db.came_back(&mut self.rng, &name);
+                if by_us {
+                    self.db.was_cut_off(now);
+                }
+            }
             Action::Failed { name } => self.db.peer_failed(now, &name),
             Action::Left { name } => self.db.peer_left(now, &name),
         }
@@ -334,26 +335,27 @@ impl Agent {
         if self.swim.queue.is_empty() && !self.db.has_cluster_gossip() {
             return None;
         }
-        let hurry = self.swim.queue.has_fresh()
-            || self.db.has_fresh_cluster_gossip()
-            || self.swim.has_left();
-        Some(if hurry {
-            self.next_gossip
-        } else {
-            self.next_gossip + (GOSSIP_INTERVAL - GOSSIP_PROMPT)
-        })
+        let news = self.swim.queue.has_fresh() || self.db.has_fresh_cluster_gossip();
+        // A goodbye is one hurry from the first word to the last.
+        Some(self.rhythm.due(news || self.swim.has_left()))
     }
 
     fn gossip(&mut self, now: Instant) {
         let targets = self.swim.gossip_targets(&mut self.rng);
-        self.next_gossip = now
-            + if targets.is_empty() {
-                GOSSIP_INTERVAL
-            } else {
-                GOSSIP_PROMPT
-            };
+        if targets.is_empty() {
+            self.rhythm.rest(now);
+            return;
+        }
+        let mut round = self.rhythm.round(now);
+        if self.swim.has_left() {
+            round = Round::All;
+        }
+        // As in memberlist, repetitions differ from target to target; news goes to all of them.
+        let mut messages = Vec::new();
         for to in targets {
-            let messages = self.broadcasts(0);
+            if round == Round::All || messages.is_empty() {
+                messages = self.broadcasts(round, 0);
+            }
             if messages.is_empty() {
                 return;
             }
@@ -363,7 +365,7 @@ impl Agent {
     }
 
     /// What fits into a packet of which `used` bytes are taken.
-    fn broadcasts(&mut self, used: usize) -> Vec<Bytes> {
+    fn broadcasts(&mut self, round: Round, used: usize) -> Vec<Bytes> {
         let overhead = if self.keys.is_empty() {
             0
         } else {
@@ -371,8 +373,14 @@ impl Agent {
         };
         let mut limit = BUDGET.saturating_sub(used + COMPOUND_HEADER + overhead);
         let nodes = self.swim.cluster_size();
-        let mut out = self.swim.queue.take(COMPOUND_OVERHEAD, &mut limit, nodes);
-        for message in self.db.cluster_gossip(COMPOUND_OVERHEAD + 1, &mut limit) {
+        let mut out = self
+            .swim
+            .queue
+            .take(round, COMPOUND_OVERHEAD, &mut limit, nodes);
+        for message in self
+            .db
+            .cluster_gossip(round, COMPOUND_OVERHEAD + 1, &mut limit)
+        {
             let mut user = BytesMut::with_capacity(message.len() + 1);
             user.put_u8(kind::USER);
             user.put(message);

@@ -1,7 +1,11 @@
 //! The queue of messages that still have to be gossiped, as in memberlist: each is sent a number of times that grows with
 //! the logarithm of the cluster, the least sent first, and a newer message about the same thing replaces the older.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -61,7 +65,13 @@ impl Queue {
     }
 
     /// Takes what fits into `limit` bytes, each message costing `overhead` more, for one round of gossip among `nodes` nodes.
-    pub fn take(&mut self, overhead: usize, limit: &mut usize, nodes: usize) -> Vec<Bytes> {
+    pub fn take(
+        &mut self,
+        round: Round,
+        overhead: usize,
+        limit: &mut usize,
+        nodes: usize,
+    ) -> Vec<Bytes> {
         let max_transmits = retransmit_limit(nodes);
         let mut out = Vec::new();
         let mut again = Vec::new();
@@ -73,6 +83,9 @@ impl Queue {
             let Some((&rank, _)) = self.items.range(from..).next() else {
                 break;
             };
+            if round == Round::News && rank.0 > 0 {
+                break;
+            }
             if rank.0 != transmits {
                 // Nothing of this tier fits any more: go on with the next.
                 transmits = rank.0;
@@ -99,6 +112,59 @@ impl Queue {
     }
 }
 
+/// What a round of gossip carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Round {
+    /// What nobody was told yet.
+    News,
+    All,
+}
+
+/// When gossip goes out: news nearly at once, repetitions in memberlist's rhythm, however much news there is in between.
+#[derive(Debug)]
+pub struct Rhythm {
+    news: Instant,
+    all: Instant,
+}
+
+impl Rhythm {
+    const INTERVAL: Duration = Duration::from_millis(200);
+    /// News need not wait, but must not flood either.
+    const PROMPT: Duration = Duration::from_millis(20);
+
+    pub fn new(now: Instant) -> Self {
+        Self {
+            news: now,
+            all: now,
+        }
+    }
+
+    /// When the next round is due, given whether there is news.
+    pub fn due(&self, news: bool) -> Instant {
+        if news {
+            self.news.min(self.all)
+        } else {
+            self.all
+        }
+    }
+
+    /// Which round it is now.
+    pub fn round(&mut self, now: Instant) -> Round {
+        self.news = now + Self::PROMPT;
+        if now < self.all {
+            return Round::News;
+        }
+        self.all = now + Self::INTERVAL;
+        Round::All
+    }
+
+    /// There was nobody to tell.
+    pub fn rest(&mut self, now: Instant) {
+        self.news = now + Self::INTERVAL;
+        self.all = self.news;
+    }
+}
+
 fn retransmit_limit(nodes: usize) -> u32 {
     let scaled = RETRANSMIT_MULT * ((nodes + 1) as f64).log10().ceil() as u32;
     scaled.max(MIN_TRANSMITS)
@@ -109,7 +175,7 @@ mod tests {
     use super::*;
 
     fn round(queue: &mut Queue, mut limit: usize) -> Vec<Bytes> {
-        queue.take(2, &mut limit, 3)
+        queue.take(Round::All, 2, &mut limit, 3)
     }
 
     #[test]
@@ -143,6 +209,21 @@ mod tests {
         queue.push(None, "far too long for this round");
         assert_eq!(round(&mut queue, 10), ["abc", "ab"]);
         assert!(queue.has_fresh());
+    }
+
+    #[test]
+    fn news_does_not_hurry_the_repetitions() {
+        let (mut queue, start) = (Queue::default(), Instant::now());
+        let mut rhythm = Rhythm::new(start);
+        assert_eq!(rhythm.round(start), Round::All);
+        queue.push(None, "old");
+        round(&mut queue, 100);
+        queue.push(None, "new");
+        assert_eq!(rhythm.due(queue.has_fresh()) - start, Rhythm::PROMPT);
+        let soon = start + Rhythm::PROMPT;
+        assert_eq!(queue.take(rhythm.round(soon), 2, &mut 100, 3), ["new"]);
+        assert_eq!(rhythm.due(queue.has_fresh()) - start, Rhythm::INTERVAL);
+        assert_eq!(rhythm.round(start + Rhythm::INTERVAL), Round::All);
     }
 
     #[test]

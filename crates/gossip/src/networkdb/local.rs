@@ -14,7 +14,7 @@ use super::{
     entries::{Entry, encode_event},
 };
 use crate::{
-    broadcast::Queue,
+    broadcast::{Queue, Rhythm},
     pick::pick,
     wire::{
         networkdb::{Change, NetworkEvent, Presence, TableEvent, compound},
@@ -22,8 +22,6 @@ use crate::{
     },
 };
 
-const GOSSIP_INTERVAL: Duration = crate::agent::GOSSIP_INTERVAL;
-const GOSSIP_PROMPT: Duration = crate::agent::GOSSIP_PROMPT;
 const GOSSIP_NODES: usize = 3;
 const COMPOUND_HEADER: usize = 5;
 const COMPOUND_OVERHEAD: usize = 4;
@@ -54,21 +52,14 @@ impl Network {
             own: Queue::default(),
             relay: Queue::default(),
             syncs: BTreeSet::new(),
-            next_gossip: now,
+            rhythm: Rhythm::new(now),
         }
     }
 
-    /// News goes out at once (but not in more than 50 packets a second), repetitions in Docker's rhythm.
     pub(super) fn gossip_at(&self) -> Option<Instant> {
-        if self.leaving.is_some() || (self.own.is_empty() && self.relay.is_empty()) {
-            return None;
-        }
-        let fresh = self.own.has_fresh() || self.relay.has_fresh();
-        Some(if fresh {
-            self.next_gossip
-        } else {
-            self.next_gossip + (GOSSIP_INTERVAL - GOSSIP_PROMPT)
-        })
+        let idle = self.own.is_empty() && self.relay.is_empty();
+        let news = self.own.has_fresh() || self.relay.has_fresh();
+        (!idle && self.leaving.is_none()).then(|| self.rhythm.due(news))
     }
 }
 
@@ -233,24 +224,27 @@ impl NetworkDb {
         let nodes = peers.len() + 1;
         let attachment = encode_attachment(&self.own_network_event(id, Presence::Join));
         let network = self.networks.get_mut(id)?;
-        let alone = peers.is_empty();
-        network.next_gossip = now
-            + if alone {
-                GOSSIP_INTERVAL
-            } else {
-                GOSSIP_PROMPT
-            };
-        if alone {
+        if peers.is_empty() {
+            network.rhythm.rest(now);
             return None;
         }
+        let round = network.rhythm.round(now);
         let mut limit = BUDGET - COMPOUND_HEADER;
         let mut messages = Vec::new();
         if now.saturating_duration_since(network.joined_at) < YOUNG {
             limit = limit.saturating_sub(attachment.len() + COMPOUND_OVERHEAD);
             messages.push(attachment);
         }
-        messages.extend(network.own.take(COMPOUND_OVERHEAD, &mut limit, nodes));
-        messages.extend(network.relay.take(COMPOUND_OVERHEAD, &mut limit, nodes));
+        messages.extend(
+            network
+                .own
+                .take(round, COMPOUND_OVERHEAD, &mut limit, nodes),
+        );
+        messages.extend(
+            network
+                .relay
+                .take(round, COMPOUND_OVERHEAD, &mut limit, nodes),
+        );
         let to = pick(rng, peers, GOSSIP_NODES);
         Some(Gossip {
             to,

@@ -33,7 +33,10 @@ use std::{
 
 use rand::rngs::StdRng;
 
-use crate::{Event, Peer as PublicPeer, broadcast::Queue};
+use crate::{
+    Event, Peer as PublicPeer,
+    broadcast::{Queue, Rhythm, Round},
+};
 use clock::Clock;
 use entries::Entry;
 use peers::Peer;
@@ -90,7 +93,7 @@ struct Network {
     relay: Queue,
     /// Times of bulk syncs to come.
     syncs: BTreeSet<Instant>,
-    next_gossip: Instant,
+    rhythm: Rhythm,
 }
 
 impl NetworkDb {
@@ -172,10 +175,15 @@ impl NetworkDb {
     }
 
     /// Gossip for the whole cluster, to ride on SWIM's.
-    pub fn cluster_gossip(&mut self, overhead: usize, limit: &mut usize) -> Vec<bytes::Bytes> {
+    pub fn cluster_gossip(
+        &mut self,
+        round: Round,
+        overhead: usize,
+        limit: &mut usize,
+    ) -> Vec<bytes::Bytes> {
         let nodes = 1 + self.peers.values().filter(|peer| peer.is_active()).count();
-        let mut out = self.network_queue.take(overhead, limit, nodes);
-        out.extend(self.node_queue.take(overhead, limit, nodes));
+        let mut out = self.network_queue.take(round, overhead, limit, nodes);
+        out.extend(self.node_queue.take(round, overhead, limit, nodes));
         out
     }
     pub fn has_fresh_cluster_gossip(&self) -> bool {

@@ -7,7 +7,7 @@
 //! wrong for up to 30 seconds after a cut that was too short to kill.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -53,7 +53,8 @@ pub struct Returns {
     waiting: BTreeSet<String>,
     tokens: usize,
     refill_at: Instant,
-    answers: usize,
+    /// Answers in this burst, by network.
+    answers: BTreeMap<String, usize>,
 }
 
 impl Returns {
@@ -65,7 +66,7 @@ impl Returns {
             waiting: BTreeSet::new(),
             tokens: Self::BURST,
             refill_at: now,
-            answers: 0,
+            answers: BTreeMap::new(),
         }
     }
 
@@ -99,16 +100,24 @@ impl NetworkDb {
         let peers = common
             .iter()
             .map(|id| self.attached(id).count())
-            .max()
+            .min()
             .unwrap_or(0);
         let chosen = peers <= ASKERS || rng.random_ratio(ASKERS as u32, peers as u32);
         if common.is_empty() || !chosen {
             return;
         }
         if self.returns.waiting.is_empty() {
-            self.returns.answers = 0;
+            self.returns.answers.clear();
         }
         self.returns.waiting.insert(name.to_owned());
+    }
+
+    /// Perhaps it was not the other node that was silent, but we: any network may have gone on without us.
+    pub fn was_cut_off(&mut self, now: Instant) {
+        let ids: Vec<String> = self.networks.keys().cloned().collect();
+        for id in ids {
+            self.sync_soon(now, &id);
+        }
     }
 
     /// Something about the network is news to us that somebody else knows better.
@@ -241,11 +250,21 @@ impl NetworkDb {
                 network.in_sync = true;
             }
         }
-        self.returns.answers += 1;
-        if self.returns.answers >= Returns::BURST {
-            self.returns.answers = 0;
-            self.returns.waiting.clear();
+        for id in networks {
+            *self.returns.answers.entry(id.clone()).or_default() += 1;
         }
+        // Whoever has nothing to add to that need not be asked.
+        let mut waiting = std::mem::take(&mut self.returns.waiting);
+        waiting.retain(|name| {
+            let enough = |id| {
+                self.returns
+                    .answers
+                    .get(id)
+                    .is_some_and(|n| *n >= Returns::BURST)
+            };
+            !self.common_networks(name).iter().all(enough)
+        });
+        self.returns.waiting = waiting;
     }
 
     /// The peer could not be reached, or was silent: somebody else is asked.

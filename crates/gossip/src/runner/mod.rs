@@ -63,7 +63,7 @@ impl Handle {
     }
 
     pub async fn leave(self) {
-        self.with(|agent, now| agent.leave(now));
+        self.with(|agent, _| agent.leave());
         let goodbye = async {
             while !self.shared.lock().has_left() {
                 tokio::time::sleep(Duration::from_millis(10)).await;

@@ -16,6 +16,22 @@ use crate::{
 /// Dead members that one push/pull may make us ask. Gossip takes care of the rest.
 const MAX_ASKED: usize = 64;
 
+/// Whether an "alive" about a member says something that we should believe.
+fn is_news(known: &Member, alive: &Alive, now: Instant, from: Option<SocketAddr>) -> bool {
+    if known.replaced {
+        // Two names at one address: the one that speaks from there is right. Hearsay about the other may be late gossip.
+        let fresh = now.saturating_duration_since(known.since) <= DEAD_MEMORY;
+        if from == Some(alive.addr) || fresh {
+            return from == Some(alive.addr);
+        }
+    }
+    if known.alive.addr != alive.addr && known.state != State::Left {
+        tracing::debug!(node = alive.node, addr = %alive.addr, "name is used at two addresses");
+        return false;
+    }
+    alive.incarnation > known.alive.incarnation
+}
+
 impl Swim {
     /// `from` is where a datagram with the claim came from.
     pub(super) fn alive(
@@ -40,19 +56,20 @@ impl Swim {
             self.alive_myself(alive);
             return;
         }
-        let was = self.members.get(&alive.node).map(|member| member.state);
-        let was_up = match self.members.get(&alive.node) {
-            Some(known) if known.alive.addr != alive.addr && known.state != State::Left => {
-                tracing::debug!(node = alive.node, addr = %alive.addr, "name is used at two addresses");
-                return;
-            }
-            // Two names at one address: the one that speaks from there is right.
-            Some(known) if known.replaced && from == Some(alive.addr) => false,
-            Some(known) if alive.incarnation <= known.alive.incarnation => return,
-            Some(known) => known.is_up(),
+        if alive.addr == self.me.addr {
+            self.bury_predecessor(now, alive);
+            return;
+        }
+        let (was_up, was_suspect, by_us) = match self.members.get(&alive.node) {
+            Some(known) if !is_news(known, &alive, now, from) => return,
+            Some(known) => (
+                known.is_up(),
+                known.state == State::Suspect,
+                known.shaky.is_some(),
+            ),
             None => {
                 self.prober.enlist(rng, &alive.node);
-                false
+                (false, false, false)
             }
         };
         self.queue.push(Some(alive.node.clone()), alive.encode());
@@ -69,9 +86,22 @@ impl Swim {
         if !was_up {
             self.replace_predecessor(now, &name, addr);
             self.actions.push_back(Action::Up { name, addr });
-        } else if was == Some(State::Suspect) {
-            self.actions.push_back(Action::Recovered { name });
+        } else if was_suspect {
+            self.actions.push_back(Action::Recovered { name, by_us });
         }
+    }
+
+    /// Somebody still believes in whoever had our address before. We know better, and say so in push/pulls.
+    fn bury_predecessor(&mut self, now: Instant, alive: Alive) {
+        let known = self.members.entry(alive.node.clone());
+        known.or_insert(Member {
+            alive,
+            state: State::Left,
+            since: now,
+            suspicion: None,
+            shaky: None,
+            replaced: true,
+        });
     }
 
     /// An agent takes a new name at each start: whoever had its address before is gone. Of two names learned in the same

@@ -12,10 +12,10 @@
 //! ```
 //!
 //! Beyond memberlist, and invisible to it: a node that missed a probe is pinged until it answers or dies, because what was
-//! said meanwhile is lost to it and it must be told again ([`Action::Recovered`]); an accusation of ourselves is answered to the accuser directly, not only by
-//! gossip; a dead member of whom somebody says that it lives is asked at once ([`Swim::merge`]); a new name at a member's
-//! address replaces that member here too, not only in NetworkDB. Together they let a healed partition be whole again after
-//! one contact and one round trip.
+//! said meanwhile is lost to it and it must be told again ([`Action::Recovered`]); an accusation of ourselves is answered
+//! to the accuser directly, not only by gossip; a dead member of whom somebody says that it lives is asked at once
+//! ([`Swim::merge`]); a new name at a member's address replaces that member here too, not only in NetworkDB. Together they
+//! let a healed partition be whole again after one contact and one round trip.
 
 mod membership;
 mod probe;
@@ -70,6 +70,8 @@ pub enum Action {
     /// It did not answer for a moment, and does again: what it and we said in between was lost.
     Recovered {
         name: String,
+        /// We missed it ourselves: the fault may have been ours.
+        by_us: bool,
     },
     Failed {
         name: String,

@@ -176,8 +176,18 @@ impl Swim {
             && member.shaky.take().is_some()
         {
             self.prober.checks.retain(|_, (checked, _)| checked != name);
+            // A probe of it that is stretched by bad health must not hold up the next ones.
+            if self
+                .prober
+                .current
+                .as_ref()
+                .is_some_and(|probe| probe.target == name)
+            {
+                self.prober.current = None;
+            }
             self.actions.push_back(Action::Recovered {
                 name: name.to_owned(),
+                by_us: true,
             });
         }
     }

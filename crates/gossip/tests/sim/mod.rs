@@ -180,7 +180,7 @@ impl World {
 
     /// A goodbye, and the end.
     pub fn leave(&mut self, host: usize) {
-        self.with(host, |agent, now| agent.leave(now));
+        self.with(host, |agent, _| agent.leave());
         let deadline = self.now + Duration::from_millis(1500);
         while !self.hosts[host]
             .as_ref()
