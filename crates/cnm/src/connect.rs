@@ -1,5 +1,7 @@
 //! A sandbox joins a network, and leaves it.
 
+use std::net::UdpSocket;
+
 use engine_types::network::{EndpointIPAMConfig, EndpointSettings};
 use engine_types::{Error, ErrorKind, Result};
 use netstate::Mac;
@@ -8,6 +10,7 @@ use crate::address;
 use crate::controller::Inner;
 use crate::create::random_id;
 use crate::driver::Gateway;
+use crate::kernel::run_in;
 use crate::model::{Endpoint, Network, Record, Scope};
 use crate::names::dns_names;
 use crate::state::{GATEWAY_BRIDGE, State};
@@ -16,6 +19,8 @@ use crate::{ConnectRequest, Controller, Mode};
 
 const SHARED: &str = "container sharing network namespace with another container or host cannot be connected to any other network";
 const IFNAME: &str = "com.docker.network.endpoint.ifname";
+/// RFC 863
+const DISCARD: u16 = 9;
 const PREFIX: &str = "com.docker.network.container_iface_prefix";
 
 impl Controller {
@@ -26,7 +31,10 @@ impl Controller {
         let (network, attached) = inner.find(container_id, &mut request).await?;
         let joined = inner.join(container_id, &network, request, attached).await;
         match &joined {
-            Ok(()) => inner.emit("connect", &network, Some(container_id)),
+            Ok(()) => {
+                inner.announce(container_id, &network).await;
+                inner.emit("connect", &network, Some(container_id));
+            }
             Err(_) if attached => inner.detach(&network.id, container_id).await,
             Err(_) => {}
         }
@@ -165,6 +173,30 @@ impl Inner {
             Ok(Some(record))
         })
         .await
+    }
+
+    /// Makes the kernel ask for an address of the network by ARP, which tells every bridge and neighbour of this host where
+    /// the asking address is now: it may have been another host's a moment ago.
+    async fn announce(&self, container: &str, network: &Network) {
+        let found = {
+            let state = self.state();
+            let lazy = state.capability(network).is_some_and(|c| c.lazy);
+            let record = state.records.get(container).filter(|_| lazy);
+            record.and_then(|r| Some((r.ns()?, r.endpoint_on(&network.id)?.ipv4?.addr())))
+        };
+        let Some((ns, own)) = found else {
+            return;
+        };
+        let pool = network.pool_of(&own).map(|(_, pool)| pool);
+        let Some(other) = pool.and_then(|p| p.gateway.or_else(|| p.subnet.hosts().next())) else {
+            return;
+        };
+        let ask = move || UdpSocket::bind((own, 0))?.send_to(&[], (other, DISCARD));
+        match run_in(self.kernel.as_ref(), &ns, ask).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(container, %error, "address is not announced"),
+            Err(error) => tracing::debug!(container, %error, "address is not announced"),
+        }
     }
 
     /// Tells the managers that an address is free again. They also notice when this node is gone.

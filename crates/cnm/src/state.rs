@@ -201,13 +201,13 @@ impl State {
             return owners;
         };
         let gateway = self.gateway_of(record).map(|(endpoint, _)| &endpoint.id);
-        let mut own = vec![
-            Row::Netns(ns.clone()),
-            // Neighbours and bridges hear at once when an address has moved here.
-            sysctl(&ns, "net/ipv4/conf/default/arp_notify", "1"),
-        ];
-        let wanted = record.spec.sysctls.iter();
-        own.extend(wanted.map(|(key, value)| sysctl(&ns, key, value)));
+        let mut own = vec![Row::Netns(ns.clone())];
+        let sysctls = record.spec.sysctls.iter();
+        own.extend(sysctls.map(|(key, value)| Row::Sysctl {
+            ns: ns.clone(),
+            key: key.clone(),
+            value: value.clone(),
+        }));
         if let Some(running) = self.resolvers.get(&record.spec.container_id) {
             own.extend(running.rows(&ns));
         }
@@ -283,14 +283,6 @@ impl State {
     pub fn claimed(&self, network: &str) -> Vec<IpAddr> {
         let claims = self.remote.get(network).map(|r| &r.claims);
         claims.into_iter().flat_map(|c| c.keys().copied()).collect()
-    }
-}
-
-fn sysctl(ns: &Ns, key: &str, value: &str) -> Row {
-    Row::Sysctl {
-        ns: ns.clone(),
-        key: key.to_string(),
-        value: value.to_string(),
     }
 }
 

@@ -95,9 +95,12 @@ impl Driver for Bridge {
 
     fn endpoint_rows(&self, network: &Network, endpoint: &Endpoint, sandbox: &Ns) -> Vec<Row> {
         let settings = Settings::of(network);
-        // Isolated ports reach the bridge itself but no other isolated port: no traffic between containers.
         let port = BridgePort {
+            // Isolated ports reach the bridge itself but no other isolated port: no traffic between containers.
             isolated: !settings.icc,
+            // Where br_netfilter is loaded, a translated packet goes back into the bridge below IP: through the port that
+            // it came from, when a container calls its own published port.
+            hairpin: !network.internal,
             ..BridgePort::default()
         };
         let mut rows = veth(

@@ -29,7 +29,9 @@ const BRIDGES: &str = "bridges";
 const INTERNAL: &str = "internal";
 /// Pairs of a bridge and itself, where containers may talk to each other.
 const SAME: &str = "same_bridge";
-/// Subnets that leave with the host's address.
+/// Subnets of bridges that have a way out.
+const SUBNETS: &str = "subnets";
+/// Those of them that leave with the host's address.
 const MASQUERADE: &str = "masquerade";
 /// Containers' addresses that nobody outside may send to.
 const GUARDED: &str = "guarded";
@@ -91,6 +93,16 @@ impl Ip {
         })
     }
 
+    fn subnet(&self, set: &str, subnet: &IpNet) -> Row {
+        Row::NftElement(Element {
+            table: self.table.clone(),
+            set: set.into(),
+            key: vec![Value::Ip(subnet.network())],
+            key_end: Some(vec![Value::Ip(subnet.broadcast())]),
+            data: None,
+        })
+    }
+
     /// What is there as long as any bridge network is.
     fn shared_rows(&self) -> Vec<Row> {
         let mut rows = vec![Row::NftTable(self.table.clone())];
@@ -100,6 +112,7 @@ impl Ip {
             (BRIDGES, vec![Type::Ifname], None),
             (INTERNAL, vec![Type::Ifname], None),
             (SAME, vec![Type::Ifname, Type::Ifname], None),
+            (SUBNETS, vec![self.kind], None),
             (MASQUERADE, vec![self.kind], None),
             (GUARDED, vec![self.kind], None),
             (PUBLISHED, endpoint.clone(), None),
@@ -112,7 +125,7 @@ impl Ip {
                 name: name.into(),
                 key,
                 data,
-                interval: name == MASQUERADE,
+                interval: [SUBNETS, MASQUERADE].contains(&name),
             })
         }));
         rows.extend(self.chain("raw", BaseKind::Filter, Hook::Prerouting, -300, self.raw()));
@@ -214,9 +227,11 @@ impl Ip {
                 },
                 Statement::Masquerade,
             ],
-            // Through the host and back into the same bridge: the answer has to come back here as well.
+            // Through the host and back into the same bridge: the answer has to come back here as well. (Where
+            // br_netfilter is loaded such a packet has no incoming interface here.)
             vec![
-                within(&[Field::IifName, Field::OifName], SAME),
+                within(&[Field::OifName], BRIDGES),
+                within(&[self.saddr], SUBNETS),
                 within(&[self.daddr, Field::L4Proto, Field::ThDport], PUBLISHED),
                 Statement::Masquerade,
             ],
@@ -268,16 +283,13 @@ pub(super) fn network_rows(network: &Network, settings: &Settings, v6: bool) -> 
     }
     if network.internal {
         rows.push(ip.element(INTERNAL, vec![bridge()]));
-    } else if settings.masquerade {
-        rows.extend(super::pools(network, v6).map(|pool| {
-            Row::NftElement(Element {
-                table: ip.table.clone(),
-                set: MASQUERADE.into(),
-                key: vec![Value::Ip(pool.subnet.network())],
-                key_end: Some(vec![Value::Ip(pool.subnet.broadcast())]),
-                data: None,
-            })
-        }));
+        return rows;
+    }
+    for pool in super::pools(network, v6) {
+        rows.push(ip.subnet(SUBNETS, &pool.subnet));
+        if settings.masquerade {
+            rows.push(ip.subnet(MASQUERADE, &pool.subnet));
+        }
     }
     rows
 }
