@@ -103,3 +103,44 @@ fn time(timestamp: i64) -> SystemTime {
 fn invalid(error: impl std::fmt::Display) -> Error {
     Error::Other(format!("invalid certificate: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+    use super::*;
+    use crate::ca::WORKER;
+    use crate::ca::root::{Request, RootCa};
+    use crate::tls::Credentials;
+
+    /// Regression: old and new root have one subject, and the old one's key was reported for the new one's certificates.
+    #[test]
+    fn while_a_root_is_replaced_the_issuer_is_the_new_one() {
+        let (old, new) = (RootCa::create().unwrap(), RootCa::create().unwrap());
+        let text = |pem: &[u8]| String::from_utf8(pem.to_vec()).unwrap();
+        let key = |root: &RootCa| KeyPair::from_pem(&text(&root.key_pem)).unwrap();
+        let mut cross = CertificateParams::default();
+        cross.distinguished_name = rcgen::DistinguishedName::new();
+        cross
+            .distinguished_name
+            .push(DnType::CommonName, "swarm-ca");
+        cross.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = Issuer::from_ca_cert_pem(&text(&old.cert_pem), key(&old)).unwrap();
+        let cross = cross.signed_by(&key(&new), &issuer).unwrap().pem();
+
+        let request = Request::create().unwrap();
+        let hour = Duration::from_secs(3600);
+        let mut chain = new.sign(&request.csr_pem, "n", WORKER, "c", hour).unwrap();
+        chain.extend_from_slice(cross.as_bytes());
+        // Good under either root, before and after the managers switch.
+        for root in [&old, &new] {
+            let credentials = Credentials::new(&root.cert_pem, &chain, &request.key_pem).unwrap();
+            let (_, public_key) = credentials.issuer;
+            let new = CertificateDer::from_pem_slice(&new.cert_pem).unwrap();
+            let (_, new) = X509Certificate::from_der(&new).unwrap();
+            assert_eq!(public_key, new.public_key().raw);
+        }
+    }
+}
