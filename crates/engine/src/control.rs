@@ -65,12 +65,17 @@ impl Engine {
 
     /// Sends a signal that is meant to end the container, and ends a restart policy's wait.
     async fn send_signal(&self, container: &Arc<Container>, number: i32) -> Result<()> {
-        // The order matters: the mark must be there before the end is noticed.
-        container.change(|record| record.state.manually_stopped = true);
-        self.cancel_restart(container);
-        self.inner.save_soon(container);
-        let Some(live) = container.live() else {
-            return Ok(());
+        let live = {
+            // A start that is under way comes first: its process is then the one to end. The mark must be there before
+            // the end is noticed.
+            let _changing = container.changing.lock().await;
+            container.change(|record| record.state.manually_stopped = true);
+            self.cancel_restart(container);
+            self.inner.save_soon(container);
+            match container.live() {
+                Some(live) => live,
+                None => return Ok(()),
+            }
         };
         signal::send(&live.init, number)?;
         self.inner

@@ -96,7 +96,8 @@ impl Engine {
             state.pid = 0;
             state.exit_code = end.code;
             state.oom_killed = end.oom_killed;
-            state.finished_at = end.finished.clone();
+            // Files have the time of the last clock tick, which may lie before a short run's beginning.
+            state.finished_at = end.finished.clone().max(state.started_at.clone());
             if let Some(health) = &mut state.health {
                 health.status = "unhealthy".to_owned();
             }

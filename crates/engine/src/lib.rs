@@ -172,8 +172,7 @@ impl Engine {
     /// Leaves every container running.
     pub async fn shutdown(&self) {
         self.inner.closing.send_replace(true);
-        // An empty write is behind all others.
-        if let Err(error) = self.inner.store.write(Vec::new()).await {
+        if let Err(error) = self.inner.store.close().await {
             tracing::error!(%error, "state was not saved");
         }
         if !self

@@ -404,7 +404,7 @@ mod tests {
 
     async fn read(file: &tempfile::NamedTempFile, options: LogOptions) -> String {
         let container = Container::new("x".to_owned(), crate::record::Record::default());
-        let (send, mut receive) = mpsc::channel(1000);
+        let (send, mut receive) = mpsc::channel(10_000);
         let reader = LogReader::new(file.path().to_owned(), options);
         reader.run(&container, &send).await.unwrap();
         drop(send);

@@ -13,7 +13,6 @@ use engine_types::{Error, Result};
 use crate::Engine;
 use crate::inner::{Container, Inner};
 use crate::record::{NetworkMode, Record};
-use crate::spec::namespaces;
 
 type Ports = BTreeMap<String, Option<Vec<PortBinding>>>;
 
@@ -248,10 +247,9 @@ fn sandbox_spec(id: &str, record: &Record, dir: PathBuf) -> SandboxSpec {
         dns_options: list(&host.dns_options),
         dns_search: list(&host.dns_search),
         extra_hosts: list(&host.extra_hosts),
-        sysctls: namespaces::sysctls(record)
-            .into_iter()
-            .filter(|(key, _)| key.starts_with("net."))
-            .collect(),
+        // The runtime sets them once, inside the container, which may change them later if it is privileged; as desired
+        // rows they would be set back.
+        sysctls: BTreeMap::new(),
         ports: published(record),
     }
 }

@@ -58,8 +58,8 @@ impl Engine {
     /// Starts a container whose `changing` lock is held.
     pub(crate) async fn start_locked(&self, container: &Arc<Container>) -> Result<()> {
         match self.bring_up(container).await {
-            Ok(live) => {
-                self.started(container, live).await;
+            Ok((live, started_at)) => {
+                self.started(container, live, started_at).await;
                 Ok(())
             }
             Err(error) => {
@@ -86,7 +86,7 @@ impl Engine {
         }
     }
 
-    async fn bring_up(&self, container: &Arc<Container>) -> Result<Live> {
+    async fn bring_up(&self, container: &Arc<Container>) -> Result<(Live, Time)> {
         let inner = &self.inner;
         let record = container.record();
         let joined = self.joined(&record)?;
@@ -157,6 +157,7 @@ impl Engine {
         for wanted in std::mem::take(&mut *lock(&container.pending)) {
             drop(Connection::open(&bundle)?.pump(wanted));
         }
+        let started_at = Time::now();
         inner
             .runtimes
             .run(&host.runtime, &["start", &container.id])
@@ -167,11 +168,11 @@ impl Engine {
                     error.message
                 ))
             })?;
-        Ok(live)
+        Ok((live, started_at))
     }
 
     /// The container runs: record it, tell everybody, watch for its end.
-    async fn started(&self, container: &Arc<Container>, live: Live) {
+    async fn started(&self, container: &Arc<Container>, live: Live, started_at: Time) {
         container.change(|record| {
             let state = &mut record.state;
             state.running = true;
@@ -181,7 +182,7 @@ impl Engine {
             state.pid = live.pid;
             state.exit_code = 0;
             state.error.clear();
-            state.started_at = Time::now();
+            state.started_at = started_at;
             state.finished_at = Time::default();
             state.manually_stopped = false;
             state.health = crate::health::initial(&record.config);

@@ -39,6 +39,8 @@ pub(crate) struct Write {
 struct Job {
     writes: Vec<Write>,
     done: oneshot::Sender<Result<()>>,
+    /// Nothing comes after it: the file is closed before it is reported as done.
+    last: bool,
 }
 
 pub(crate) type Rows = Vec<(String, Vec<u8>)>;
@@ -68,7 +70,7 @@ impl Store {
         let (jobs, queue) = mpsc::channel();
         std::thread::Builder::new()
             .name("engine-store".to_owned())
-            .spawn(move || run(&database, &queue))
+            .spawn(move || run(database, &queue))
             .doing("start the store's thread")?;
         Ok((Self { jobs }, loaded))
     }
@@ -78,8 +80,21 @@ impl Store {
         &self,
         writes: Vec<Write>,
     ) -> impl Future<Output = Result<()>> + Send + 'static + use<> {
+        self.send(writes, false)
+    }
+
+    /// Closes the file once all earlier writes are in it; later ones fail.
+    pub fn close(&self) -> impl Future<Output = Result<()>> + Send + 'static + use<> {
+        self.send(Vec::new(), true)
+    }
+
+    fn send(
+        &self,
+        writes: Vec<Write>,
+        last: bool,
+    ) -> impl Future<Output = Result<()>> + Send + 'static + use<> {
         let (done, wait) = oneshot::channel();
-        let sent = self.jobs.send(Job { writes, done });
+        let sent = self.jobs.send(Job { writes, done, last });
         async move {
             let stopped = || Error::system("the container store has stopped");
             sent.map_err(|_| stopped())?;
@@ -88,12 +103,19 @@ impl Store {
     }
 }
 
-fn run(database: &Database, queue: &mpsc::Receiver<Job>) {
+fn run(database: Database, queue: &mpsc::Receiver<Job>) {
+    let mut database = Some(database);
     while let Ok(first) = queue.recv() {
+        let Some(open) = &database else {
+            return;
+        };
         let jobs: Vec<Job> = std::iter::once(first).chain(queue.try_iter()).collect();
-        let result = commit(database, &jobs).doing("write to the container store");
+        let result = commit(open, &jobs).doing("write to the container store");
         if let Err(error) = &result {
             tracing::error!(%error, "state was not saved");
+        }
+        if jobs.iter().any(|job| job.last) {
+            database = None;
         }
         for job in jobs {
             // Whoever does not wait for the disk has dropped the receiver.
@@ -149,21 +171,11 @@ mod tests {
             let (store, loaded) = Store::open(&path).unwrap();
             assert!(loaded.containers.is_empty());
             drop(store.write(vec![write("a", Some("1"))]));
-            store
-                .write(vec![write("b", Some("2")), write("a", None)])
-                .await
-                .unwrap();
+            drop(store.write(vec![write("b", Some("2")), write("a", None)]));
+            store.close().await.unwrap();
+            assert!(store.write(vec![write("c", Some("3"))]).await.is_err());
         }
-        // The writer thread ends when its sender is dropped; it may hold the file for a moment longer.
-        let loaded = (0..100)
-            .find_map(|_| {
-                Store::open(&path).ok().or_else(|| {
-                    std::thread::sleep(std::time::Duration::from_millis(10));
-                    None
-                })
-            })
-            .unwrap()
-            .1;
+        let loaded = Store::open(&path).unwrap().1;
         assert_eq!(loaded.containers, vec![("b".to_owned(), b"2".to_vec())]);
     }
 }

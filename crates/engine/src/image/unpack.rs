@@ -392,14 +392,26 @@ fn xattrs<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Vec<(String, Vec
 
 fn owner<R: Read>(entry: &tar::Entry<'_, R>) -> io::Result<(fs::Uid, fs::Gid)> {
     let number = |n: u64| u32::try_from(n).map_err(|_| io::Error::other("owner out of range"));
+    let header = entry.header();
+    let raw = header.as_old();
     Ok((
-        fs::Uid::from_raw(number(entry.header().uid()?)?),
-        fs::Gid::from_raw(number(entry.header().gid()?)?),
+        fs::Uid::from_raw(number(or_blank(header.uid(), &raw.uid)?)?),
+        fs::Gid::from_raw(number(or_blank(header.gid(), &raw.gid)?)?),
     ))
 }
 
 fn mode<R: Read>(entry: &tar::Entry<'_, R>) -> io::Result<Mode> {
-    Ok(Mode::from_raw_mode(entry.header().mode()? & 0o7777))
+    let header = entry.header();
+    let mode = or_blank(header.mode(), &header.as_old().mode)?;
+    Ok(Mode::from_raw_mode(mode & 0o7777))
+}
+
+/// Some writers leave a number's field empty and mean zero.
+fn or_blank<T: Default>(parsed: io::Result<T>, field: &[u8]) -> io::Result<T> {
+    match parsed {
+        Err(_) if field.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(T::default()),
+        other => other,
+    }
 }
 
 fn mtime<R: Read>(entry: &tar::Entry<'_, R>) -> i64 {

@@ -62,6 +62,10 @@ pub(crate) fn resolve(text: &str, passwd: &str, group: &str, more: &[String]) ->
             }
         }
     }
+    // As the kernel has it after a login: without this, leaving the primary group would open files that forbid it.
+    if !resolved.groups.contains(&resolved.gid) {
+        resolved.groups.insert(0, resolved.gid);
+    }
     for group_name in more {
         let gid = find_group(group_name, group)?;
         if !resolved.groups.contains(&gid) {
@@ -105,14 +109,14 @@ mod tests {
             assert_eq!(got, expected, "{text:?}");
         };
         check("", Some((0, 0, &[0, 10])));
-        check("www", Some((33, 34, &[10])));
-        check("33", Some((33, 34, &[10])));
-        check("www:staff", Some((33, 50, &[])));
-        check("1000", Some((1000, 0, &[])));
-        check("1000:2000", Some((1000, 2000, &[])));
+        check("www", Some((33, 34, &[34, 10])));
+        check("33", Some((33, 34, &[34, 10])));
+        check("www:staff", Some((33, 50, &[50])));
+        check("1000", Some((1000, 0, &[0])));
+        check("1000:2000", Some((1000, 2000, &[2000])));
         check("nobody", None);
         check("www:nogroup", None);
         let more = resolve("www", passwd, group, &["staff".into(), "7".into()]).unwrap();
-        assert_eq!(more.groups, [10, 50, 7]);
+        assert_eq!(more.groups, [34, 10, 50, 7]);
     }
 }

@@ -1,0 +1,9 @@
+//! The engine with a real runtime, conmon and kernel, each test in namespaces of its own. Needs root.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod images;
+mod lifecycle;
+mod process;
+mod speed;
+mod survival;
+mod world;
