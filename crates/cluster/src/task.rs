@@ -144,6 +144,12 @@ impl TaskController for ContainerTask {
     }
 
     async fn start(&mut self) -> Result<(), TaskError> {
+        let ran =
+            self.task.status.as_ref().map_or(0, |s| s.state) >= i32::from(pb::TaskState::Running);
+        if ran && !self.state().await.map_err(fatal)?.running {
+            // It ended while the daemon was away: `wait` has its exit code, and it must not run again.
+            return Ok(());
+        }
         match self.engine.start_container(&self.name).await {
             Err(e) if e.kind != ErrorKind::NotModified => return Err(fatal(e)),
             _ => {}
