@@ -90,12 +90,24 @@ impl Inner {
         if let Some(container) = container {
             attributes.insert("container".into(), container.into());
         }
-        let event = NetworkEvent {
+        self.tell(NetworkEvent {
             action,
             network_id: network.id.clone(),
             attributes,
             scope: network.scope.as_str(),
-        };
+        });
+    }
+
+    pub fn emit_pruned(&self) {
+        self.tell(NetworkEvent {
+            action: "prune",
+            network_id: String::new(),
+            attributes: [("reclaimed".to_string(), "0".to_string())].into(),
+            scope: Scope::Local.as_str(),
+        });
+    }
+
+    fn tell(&self, event: NetworkEvent) {
         if self.events.send(event).is_err() {
             tracing::debug!("nobody listens to network events");
         }

@@ -47,15 +47,16 @@ impl Controller {
             }));
         }
         ipam_check::check(options.ipam.as_ref(), ipv6)?;
-        let exists = || Error::conflict(format!("network with name {name} already exists"));
-        if let (Scope::Swarm, Some(swarm)) = (scope, swarm) {
-            if inner
-                .state()
-                .networks
-                .values()
-                .any(|e| e.network.name == name)
-            {
-                return Err(exists());
+        let manager = swarm.filter(|s| s.is_manager());
+        if let Some(swarm) = &manager
+            && swarm.list().await?.iter().any(|n| n.name == name)
+        {
+            return Err(exists(name));
+        }
+        if let (Scope::Swarm, Some(swarm)) = (scope, manager) {
+            let known = |e: &Entry| e.network.name == name;
+            if inner.state().networks.values().any(known) {
+                return Err(exists(name));
             }
             inner.state().check_swarm(name, &options)?;
             let id = swarm.create(name, options).await?;
@@ -103,6 +104,10 @@ impl Controller {
         inner.emit("destroy", &network, None);
         Ok(())
     }
+}
+
+fn exists(name: &str) -> Error {
+    Error::conflict(format!("network with name {name} already exists"))
 }
 
 impl State {
@@ -260,9 +265,7 @@ impl Inner {
         let (owned, network) = {
             let mut state = self.state();
             if state.networks.values().any(|e| e.network.name == name) {
-                return Err(Error::conflict(format!(
-                    "network with name {name} already exists"
-                )));
+                return Err(exists(name));
             }
             let config_from = state.borrow_settings(&mut options)?;
             let mut network = new_network(id, name, options);

@@ -112,6 +112,7 @@ impl Controller {
                 }
             }
         }
+        self.0.emit_pruned();
         Ok(PruneReport {
             networks_deleted: Some(deleted).filter(|d| !d.is_empty()),
         })

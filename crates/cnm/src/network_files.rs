@@ -23,7 +23,15 @@ ff02::2\tip6-allrouters
 
 impl State {
     /// Docker's `hosts`: fixed lines, `--add-host`, legacy links, then the container's name at each of its addresses.
+    ///
+    /// With the host's namespace it is a copy of the host's file, unless there is something to add.
     pub fn hosts(&self, record: &Record) -> String {
+        if record.spec.mode == Mode::Host
+            && record.spec.extra_hosts.is_empty()
+            && let Ok(unchanged) = std::fs::read_to_string("/etc/hosts")
+        {
+            return unchanged;
+        }
         let mut text = FIXED.to_string();
         for entry in &record.spec.extra_hosts {
             let Some((name, ip)) = entry.split_once([':', '=']) else {
@@ -123,7 +131,14 @@ impl State {
         };
         let ipv6 = record.endpoints.iter().any(|e| e.ipv6.is_some());
         let (host, source) = ResolvConf::of_host();
-        Ok(host.render(source, kind, &overrides, ipv6))
+        let mut rendered = host.render(source, kind, &overrides, ipv6);
+        if kind == Kind::Host
+            && overrides.is_empty()
+            && let Ok(unchanged) = std::fs::read_to_string(source)
+        {
+            rendered.text = unchanged;
+        }
+        Ok(rendered)
     }
 }
 
@@ -162,12 +177,7 @@ pub(crate) fn write(dir: &Path, mode: &Mode, hosts: &str, resolv_conf: &str) -> 
     };
     std::fs::create_dir_all(dir).map_err(failed(""))?;
     match mode {
-        Mode::Private => put(&dir.join("hosts"), hosts).map_err(failed("hosts"))?,
-        // Docker copies the host's own file.
-        Mode::Host => {
-            let own = std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| FIXED.into());
-            put(&dir.join("hosts"), &own).map_err(failed("hosts"))?;
-        }
+        Mode::Private | Mode::Host => put(&dir.join("hosts"), hosts).map_err(failed("hosts"))?,
         Mode::Container(_) => return Ok(()),
     }
     let path = dir.join("resolv.conf");

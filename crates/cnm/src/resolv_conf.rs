@@ -22,6 +22,12 @@ pub(crate) struct Overrides {
     pub options: Vec<String>,
 }
 
+impl Overrides {
+    pub fn is_empty(&self) -> bool {
+        self.nameservers.is_empty() && self.search.is_empty() && self.options.is_empty()
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResolvConf {
     pub nameservers: Vec<IpAddr>,

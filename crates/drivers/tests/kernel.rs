@@ -56,7 +56,26 @@ fn a_bridge_joins_names_and_isolates() {
         let f = node.run("f", &[to("closed")], &[]).await;
         assert!(!node.pings(&e, &node.ip(&f, "closed")));
         assert!(node.pings(&e, "10.3.0.1"));
-        for id in [a, b, d, e, f] {
+        // IPv6 beside IPv4.
+        let mut dual = with_subnet("10.4.0.0/24");
+        dual.enable_ipv6 = Some(true);
+        let v6 = with_subnet("fd00:4::/64").ipam.unwrap().config.unwrap();
+        dual.ipam
+            .as_mut()
+            .unwrap()
+            .config
+            .as_mut()
+            .unwrap()
+            .extend(v6);
+        c.create("dual", dual).await.unwrap();
+        let g = node.run("g", &[to("dual")], &[]).await;
+        let h = node.run("h", &[to("dual")], &[]).await;
+        let six = c.endpoints(&h)["dual"].global_ipv6_address.clone();
+        let ping = node.inside(&g, &format!("busybox ping -6 -c 1 -W 1 {six}"));
+        soon("IPv6 between containers", || try_run(&ping).0).await;
+        let (found, text) = nslookup(&g, "h");
+        assert!(found && text.contains(&six), "{text}");
+        for id in [a, b, d, e, f, g, h] {
             assert!(c.sandbox_remove(&id).await.is_empty());
         }
         assert_eq!(run("ls /mnt/here/netns"), "");

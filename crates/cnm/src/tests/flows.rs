@@ -10,6 +10,7 @@ use engine_types::{ErrorKind, Filters};
 use netstate::Mac;
 
 use super::*;
+use crate::resolv_conf::ResolvConf;
 use crate::{NameRecord, ServiceBinding, Subnet, SwarmNetwork, SwarmNetworks};
 
 fn text<T: std::fmt::Debug>(result: Result<T>) -> (ErrorKind, String) {
@@ -412,6 +413,14 @@ async fn which_networks_go_together() {
     assert_eq!(c.sandbox_create(host).await.unwrap().netns, None);
     let h = container_id("h");
     c.connect(&h, to("host")).await.unwrap();
+    // Its files are the host's.
+    for (ours, theirs) in [
+        ("h/hosts", "/etc/hosts"),
+        ("h/resolv.conf", ResolvConf::of_host().1),
+    ] {
+        let ours = std::fs::read(world.dir.path().join(ours)).unwrap();
+        assert_eq!(ours, std::fs::read(theirs).unwrap());
+    }
     let many = "container cannot be connected to multiple networks with one of the networks in private (none) mode";
     let shared = "container sharing network namespace with another container or host cannot be connected to any other network";
     for (container, network, expected) in [
