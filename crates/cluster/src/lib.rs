@@ -10,7 +10,8 @@
 //!                              └── attachments: standalone containers' places on swarm networks
 //! ```
 //!
-//! * [`lifecycle`]: how a node becomes a member, comes back after a restart, and leaves without a trace.
+//! * [`lifecycle`]: how a node becomes a member, comes back after a restart, and leaves without a trace; [`member`]: a
+//!   member's running parts; [`stored`]: what it keeps on disk.
 //! * [`objects`]: the managers' objects for the API, in Docker's JSON ([`convert`]).
 //! * [`executor`], [`task`], [`attachment`], [`request`], [`secrets`]: what the agent runs here.
 //! * [`gossip_glue`]: endpoints told to other nodes, and theirs to this one.
@@ -21,15 +22,18 @@
 
 mod addresses;
 mod attachment;
+mod checks;
 mod convert;
 mod errors;
 mod executor;
 mod gossip_glue;
 mod lifecycle;
+mod member;
 mod networks;
 mod objects;
 mod request;
 mod secrets;
+mod stored;
 mod task;
 
 use std::path::PathBuf;
@@ -50,5 +54,5 @@ pub struct Config {
 
 #[derive(Clone)]
 pub struct Cluster {
-    inner: Arc<lifecycle::Inner>,
+    inner: Arc<member::Inner>,
 }

@@ -10,7 +10,7 @@ use swarm_wire::pb;
 
 use crate::convert::{inspect_json, network_spec_pb};
 use crate::errors;
-use crate::lifecycle::{Inner, Member};
+use crate::member::{Inner, Member};
 
 /// Holds the cluster weakly: the controller outlives a membership.
 pub struct Networks(pub Weak<Inner>);
