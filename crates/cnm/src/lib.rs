@@ -43,6 +43,7 @@ mod resolver;
 mod sandbox;
 mod state;
 mod store;
+mod subnets;
 mod swarm;
 mod transition;
 

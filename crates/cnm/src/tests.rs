@@ -2,6 +2,7 @@
 
 mod flows;
 mod model;
+mod swarm;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use engine_types::network::{CreateOptions, IPAM, IPAMConfig};
-use engine_types::{Error, Result};
+use engine_types::{Error, ErrorKind, Result};
 use netstate::{Ns, Owned, Row};
 use tokio::sync::mpsc;
 
@@ -295,4 +296,10 @@ pub fn with_subnet(subnet: &str) -> CreateOptions {
         }),
         ..CreateOptions::default()
     }
+}
+
+/// Kind and text of the error that a call has to end with.
+pub fn text<T: std::fmt::Debug>(result: Result<T>) -> (ErrorKind, String) {
+    let error = result.unwrap_err();
+    (error.kind, error.message)
 }

@@ -1,0 +1,97 @@
+//! The subnets of a local network: the user's, or free ones.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use engine_types::network::IPAMConfig;
+use engine_types::{Error, Result};
+use ipnet::IpNet;
+use netstate::Ns;
+
+use crate::controller::Inner;
+use crate::kernel::run_in;
+use crate::model::{Network, Pool};
+use crate::resolv_conf::ResolvConf;
+use crate::state::{Entry, State};
+
+impl State {
+    /// Subnets for both families: the user's, or the next free ones of the default pools.
+    pub fn take_pools(&mut self, network: &mut Network, avoid: &[IpNet]) -> Result<()> {
+        let configs = network.ipam.config.clone().unwrap_or_default();
+        let families = [(false, network.enable_ipv4), (true, network.enable_ipv6)];
+        for (v6, _) in families.into_iter().filter(|(_, enabled)| *enabled) {
+            let parsed = configs
+                .iter()
+                .filter_map(|c| Some((c, c.subnet.parse::<IpNet>().ok()?)));
+            let mut found = false;
+            for (config, subnet) in parsed.filter(|(_, s)| s.addr().is_ipv6() == v6) {
+                found = true;
+                self.pools.claim(subnet).map_err(Error::forbidden)?;
+                network.pools.push(chosen(config, subnet));
+            }
+            if !found {
+                let subnet = self.pools.take_default(v6, avoid).map_err(Error::invalid)?;
+                network.pools.push(Pool {
+                    subnet,
+                    range: None,
+                    gateway: None,
+                    aux: BTreeMap::new(),
+                    vni: None,
+                    chosen: false,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn chosen(config: &IPAMConfig, subnet: IpNet) -> Pool {
+    let aux = config.auxiliary_addresses.iter().flatten();
+    Pool {
+        subnet,
+        range: config.ip_range.parse().ok(),
+        gateway: config.gateway.parse().ok(),
+        aux: aux
+            .filter_map(|(name, ip)| Some((name.clone(), ip.parse().ok()?)))
+            .collect(),
+        vni: None,
+        chosen: true,
+    }
+}
+
+/// The first free address of each pool that has none.
+pub(crate) fn choose_gateways(network: &mut Network) -> Result<()> {
+    let spaces = Entry::new(network.clone()).addresses;
+    for (pool, mut space) in network.pools.iter_mut().zip(spaces) {
+        if pool.gateway.is_none() {
+            pool.gateway = Some(space.take().map_err(Error::system)?);
+        }
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// Subnets that the host has routes to, and its nameservers: a default pool must not hide them.
+    pub async fn host_subnets(&self) -> Vec<IpNet> {
+        let routes = run_in(self.kernel.as_ref(), &Ns::Host, || {
+            std::fs::read_to_string("/proc/thread-self/net/route").unwrap_or_default()
+        });
+        let routes = routes.await.unwrap_or_default();
+        let mut subnets: Vec<IpNet> = routes.lines().skip(1).filter_map(route).collect();
+        let (conf, _) = ResolvConf::of_host();
+        subnets.extend(conf.nameservers.into_iter().map(IpNet::from));
+        subnets
+    }
+}
+
+/// Destination and mask of a line of `/proc/net/route`, which are hexadecimal in the machine's byte order.
+fn route(line: &str) -> Option<IpNet> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let address = |i: usize| {
+        let number = u32::from_str_radix(fields.get(i)?, 16).ok()?;
+        Some(std::net::Ipv4Addr::from(number.to_ne_bytes()))
+    };
+    let (destination, mask) = (address(1)?, address(7)?);
+    let prefix = u32::from(mask).leading_ones() as u8;
+    (prefix > 0).then(|| IpNet::new(IpAddr::V4(destination), prefix).ok())?
+}

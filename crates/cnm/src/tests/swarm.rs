@@ -1,0 +1,283 @@
+//! Overlay networks, peers, names, attachments, restarts.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+
+use engine_types::network::{Inspect, PeerInfo};
+use engine_types::{ErrorKind, Filters};
+use netstate::Mac;
+
+use super::*;
+use crate::{NameRecord, ServiceBinding, Subnet, SwarmNetwork, SwarmNetworks};
+
+struct Managers;
+
+fn overlay(id: &str, internal: bool) -> SwarmNetwork {
+    SwarmNetwork {
+        id: id.into(),
+        name: format!("net-{id}"),
+        driver: "overlay".into(),
+        internal,
+        attachable: true,
+        subnets: vec![Subnet {
+            subnet: "10.0.9.0/24".parse().unwrap(),
+            gateway: Some([10, 0, 9, 1].into()),
+            vni: 4097,
+        }],
+        vxlan_port: 4789,
+        ..SwarmNetwork::default()
+    }
+}
+
+#[async_trait]
+impl SwarmNetworks for Managers {
+    async fn list(&self) -> Result<Vec<Inspect>> {
+        let network = Inspect {
+            id: "unused".into(),
+            name: "unused".into(),
+            scope: "swarm".into(),
+            ..Inspect::default()
+        };
+        Ok(vec![network])
+    }
+    async fn create(&self, name: &str, _: CreateOptions) -> Result<String> {
+        Ok(format!("id-of-{name}"))
+    }
+    async fn remove(&self, id: &str) -> Result<()> {
+        Err(Error::forbidden(format!("asked to remove {id}")))
+    }
+    async fn attach(
+        &self,
+        network: &str,
+        _: &str,
+        _: Vec<String>,
+    ) -> Result<(SwarmNetwork, ipnet::IpNet)> {
+        match network {
+            "net-att" | "att" => Ok((overlay("att", false), "10.0.9.20/24".parse().unwrap())),
+            _ => Err(Error::not_found(format!("network {network} not found"))),
+        }
+    }
+    async fn detach(&self, _: &str, _: &str) -> Result<()> {
+        Ok(())
+    }
+    async fn peers(&self, _: &str) -> Vec<PeerInfo> {
+        vec![PeerInfo {
+            name: "node".into(),
+            ip: "192.0.2.1".into(),
+        }]
+    }
+    fn is_manager(&self) -> bool {
+        true
+    }
+}
+
+fn peer(ip: &str, vtep: &str) -> Option<Peer> {
+    Some(Peer {
+        address: format!("{ip}/24").parse().unwrap(),
+        mac: Mac([2, 0x42, 10, 0, 9, 7]),
+        vtep: vtep.parse().unwrap(),
+    })
+}
+
+fn task(ip: &str, service: &str) -> ConnectRequest {
+    ConnectRequest {
+        preallocated: true,
+        service: Some(ServiceBinding {
+            id: "s".into(),
+            name: service.into(),
+            aliases: vec!["alias".into()],
+            ..ServiceBinding::default()
+        }),
+        ..to_at("o", ip)
+    }
+}
+
+#[tokio::test]
+async fn an_overlay_lives_as_long_as_its_endpoints() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.set_vtep(Some([192, 0, 2, 9].into())).await;
+    c.swarm_network(overlay("o", false)).await.unwrap();
+    c.set_peer("o", "e1", peer("10.0.9.7", "192.0.2.1")).await;
+    c.set_peer("o", "own", peer("10.0.9.8", "192.0.2.9")).await;
+    assert!(
+        !world.kernel.has("net-o"),
+        "nothing before the first endpoint"
+    );
+
+    let a = world.run("a", &[]).await.unwrap();
+    c.connect(&a, task("10.0.9.3", "web")).await.unwrap();
+    assert!(world.kernel.has("network net-o vtep Some(192.0.2.9)"));
+    assert_eq!(world.kernel.rows("peer/").len(), 1);
+    assert!(world.kernel.has("peer net-o 10.0.9.7/24 via 192.0.2.1"));
+    // It needs a way out, and has a second interface for it that the user does not see.
+    assert!(world.kernel.has("docker_gwbridge eth1"));
+    assert_eq!(c.endpoints(&a).len(), 1);
+
+    // Among several claims for one address the latest holds, then the former one again.
+    c.set_peer("o", "e2", peer("10.0.9.7", "192.0.2.2")).await;
+    assert!(world.kernel.has("via 192.0.2.2") && !world.kernel.has("via 192.0.2.1"));
+    c.set_peer("o", "e2", None).await;
+    assert!(world.kernel.has("via 192.0.2.1"));
+    // A late record for an address that is here now is not believed.
+    c.set_peer("o", "late", peer("10.0.9.3", "192.0.2.2")).await;
+    assert!(!world.kernel.has("peer net-o 10.0.9.3"));
+
+    // Another network with a gateway of its own makes the second interface superfluous.
+    c.connect(&a, to("bridge")).await.unwrap();
+    assert!(!world.kernel.has("docker_gwbridge eth1"));
+    c.disconnect(&a, "bridge", false).await.unwrap();
+    assert!(world.kernel.has("docker_gwbridge eth1"));
+
+    assert_eq!(
+        text(c.forget_swarm_network("o").await).0,
+        ErrorKind::Forbidden
+    );
+    assert!(c.sandbox_remove(&a).await.is_empty());
+    assert!(!world.kernel.has("net-o"), "{:?}", world.kernel.rows(""));
+    c.forget_swarm_network("o").await.unwrap();
+}
+
+#[tokio::test]
+async fn names_of_tasks_here_and_elsewhere() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.swarm_network(overlay("o", true)).await.unwrap();
+    let a = world.run("a", &[]).await.unwrap();
+    c.connect(&a, task("10.0.9.3", "Web")).await.unwrap();
+    let record = NameRecord {
+        name: "web.2.x".into(),
+        task_aliases: vec!["short".into()],
+        address: Some([10, 0, 9, 4].into()),
+        service: ServiceBinding {
+            name: "Web".into(),
+            ..ServiceBinding::default()
+        },
+    };
+    c.set_record("o", "e2", Some(record)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    for (name, expected) in [
+        ("web", vec!["10.0.9.3", "10.0.9.4"]),
+        ("tasks.web", vec!["10.0.9.3", "10.0.9.4"]),
+        ("alias", vec!["10.0.9.3"]),
+        ("web.2.x", vec!["10.0.9.4"]),
+        ("a", vec!["10.0.9.3"]),
+    ] {
+        assert_eq!(world.lookup(&a, name), expected, "{name}");
+    }
+    let view = c.overlay_view().borrow().clone();
+    let local = view.networks["o"].values().next().unwrap();
+    assert_eq!(local.address.to_string(), "10.0.9.3/24");
+    assert_eq!(local.record.as_ref().unwrap().service.name, "Web");
+    c.deactivate(&a).await.unwrap();
+    let view = c.overlay_view().borrow().clone();
+    assert_eq!(view.networks["o"].values().next().unwrap().record, None);
+}
+
+#[tokio::test]
+async fn standalone_containers_attach_through_the_managers() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.set_swarm(Some(Arc::new(Managers)));
+    assert_eq!(
+        c.create(
+            "new",
+            CreateOptions {
+                driver: "overlay".into(),
+                ..Default::default()
+            }
+        )
+        .await
+        .unwrap()
+        .id,
+        "id-of-new"
+    );
+    let a = world.run("a", &[]).await.unwrap();
+    c.connect(&a, to("net-att")).await.unwrap();
+    assert_eq!(world.ip(&a, "net-att"), "10.0.9.20");
+    assert_eq!(
+        text(c.connect(&a, to("nope")).await),
+        (ErrorKind::NotFound, "network nope not found".into())
+    );
+    assert_eq!(
+        text(c.connect(&a, to("net-att")).await).0,
+        ErrorKind::Forbidden
+    );
+    let inspected = c.inspect("net-att", false, "").await.unwrap();
+    assert_eq!(inspected.peers.unwrap()[0].name, "node");
+    assert_eq!(
+        inspected.options.unwrap()["com.docker.network.driver.overlay.vxlanid_list"],
+        "4097"
+    );
+    let names: BTreeSet<_> = c
+        .list(&Filters::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|n| n.name)
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "bridge",
+            "docker_gwbridge",
+            "host",
+            "net-att",
+            "none",
+            "unused"
+        ]
+        .map(String::from)
+        .into()
+    );
+    assert_eq!(text(c.remove("unused").await).1, "asked to remove unused");
+    // A failure gives the address back to the managers and leaves nothing here.
+    let b = world.run("b", &[]).await.unwrap();
+    world.kernel.fail_in.store(1, Ordering::SeqCst);
+    assert!(c.connect(&b, to("net-att")).await.is_err());
+    assert!(c.endpoints(&b).is_empty());
+}
+
+#[tokio::test]
+async fn a_restart_finds_everything_again() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.set_vtep(Some([192, 0, 2, 9].into())).await;
+    c.create("n", with_subnet("10.11.0.0/24")).await.unwrap();
+    c.swarm_network(overlay("o", false)).await.unwrap();
+    c.set_peer("o", "e1", peer("10.0.9.7", "192.0.2.1")).await;
+    c.set_peer("o", "e2", peer("10.0.9.8", "192.0.2.1")).await;
+    let a = world.run("a", &["n"]).await.unwrap();
+    let b = world.run("b", &["n"]).await.unwrap();
+    c.connect(&a, task("10.0.9.3", "web")).await.unwrap();
+    let without_resolver = |world: &World| {
+        let owners = world.kernel.owners.lock().unwrap().clone();
+        // The resolver's sockets get other ports.
+        let rows = owners.into_iter().map(|(owner, mut rows)| {
+            rows.retain(|r| !matches!(r, Row::NftRule(_)));
+            (owner, rows)
+        });
+        rows.collect::<BTreeMap<_, _>>()
+    };
+    let before = without_resolver(&world);
+    let world = world.restart(&[a.clone(), b.clone()]).await;
+    assert_eq!(before, without_resolver(&world));
+    assert_eq!(world.lookup(&a, "b"), ["10.11.0.3"]);
+
+    let world = world.restart(std::slice::from_ref(&a)).await;
+    assert!(world.controller.sandbox(&b).is_none());
+    assert!(world.lookup(&a, "b").is_empty());
+    // What gossip no longer knows goes.
+    world
+        .controller
+        .retain_remote("o", &BTreeSet::from(["e1".into()]))
+        .await;
+    assert_eq!(world.kernel.rows("peer/").len(), 1);
+    let world = world.restart(std::slice::from_ref(&a)).await;
+    assert_eq!(world.kernel.rows("peer/").len(), 1);
+    let free: IpAddr = [10, 11, 0, 3].into();
+    let d = world.run("d", &["n"]).await.unwrap();
+    assert_eq!(world.ip(&d, "n"), free.to_string());
+}
