@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::nf::text::Body;
 use crate::nft::{Family, Rule, Table, Value};
-use crate::text::Body;
 use crate::{Mac, Ns, Row};
 
 /// The main routing table.

@@ -98,7 +98,9 @@ impl NetState {
 
     /// Several owners in one batch: all or nothing.
     pub async fn set_many(&self, owners: Vec<Owned>) -> Result<(), Error> {
-        self.call(move |core| core.set(owners)).await?
+        let (done, result) = oneshot::channel();
+        self.send(Job::Set(owners, done))?;
+        result.await.map_err(|_| stopped())?
     }
 
     /// `set` with no rows.
@@ -156,13 +158,21 @@ impl NetState {
         &self,
         job: impl FnOnce(&mut Core) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let stopped = || Error::new("the kernel state keeper", "has stopped");
         let (done, result) = oneshot::channel();
         let job = Job::Run(Box::new(move |core| drop(done.send(job(core)))));
-        self.0.jobs.send(job).map_err(|_| stopped())?;
-        self.0.wake();
+        self.send(job)?;
         result.await.map_err(|_| stopped())
     }
+
+    fn send(&self, job: Job) -> Result<(), Error> {
+        self.0.jobs.send(job).map_err(|_| stopped())?;
+        self.0.wake();
+        Ok(())
+    }
+}
+
+fn stopped() -> Error {
+    Error::new("the kernel state keeper", "has stopped")
 }
 
 impl Shared {

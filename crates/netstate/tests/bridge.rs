@@ -193,10 +193,18 @@ fn joining_is_quick_and_does_not_slow_down_with_numbers() {
         assert_eq!(state.audit().await.unwrap(), Vec::<String>::new());
         println!("audit of 60 namespaces: {:?}", start.elapsed());
         let start = Instant::now();
-        for i in 0..60 {
+        for i in 0..10 {
             state.remove(&format!("endpoint/{i}")).await.unwrap();
         }
-        println!("leave: {:?} each", start.elapsed() / 60);
+        println!("leave: {:?} each", start.elapsed() / 10);
+        let rest = (10..60)
+            .map(|i| (format!("endpoint/{i}"), Vec::new()))
+            .collect();
+        let start = Instant::now();
+        state.set_many(rest).await.unwrap();
+        println!("leave: 50 at once in {:?}", start.elapsed());
+        assert_eq!(run("ip -o link | wc -l").trim(), "2");
+        assert_eq!(run(&format!("ls {DIR}")), "");
     });
 }
 
@@ -211,15 +219,19 @@ fn two_hundred_at_once() {
         let calls = (0..200u32).map(|i| {
             let state = state.clone();
             tokio::spawn(async move {
-                let row = address(Ns::Host, "br0", &format!("10.9.2.{i}/16"));
-                state.set(&format!("extra/{i}"), vec![row]).await
+                // One that cannot be must not take others with it.
+                let link = if i == 77 { "absent" } else { "br0" };
+                let row = address(Ns::Host, link, &format!("10.9.2.{i}/16"));
+                (i, state.set(&format!("extra/{i}"), vec![row]).await)
             })
         });
         for call in calls.collect::<Vec<_>>() {
-            call.await.unwrap().unwrap();
+            let (i, result) = call.await.unwrap();
+            assert_eq!(result.is_ok(), i != 77, "{i}: {result:?}");
         }
+        assert_eq!(state.stats().failed, 1);
         let count = run("ip -4 -o addr show dev br0 | wc -l");
-        assert_eq!(count.trim(), "201");
+        assert_eq!(count.trim(), "200");
         assert_eq!(state.audit().await.unwrap(), Vec::<String>::new());
     });
 }

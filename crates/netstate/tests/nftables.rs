@@ -906,3 +906,34 @@ fn one_change_costs_the_same_among_ten_thousand() {
         assert_eq!(state.audit().await.unwrap(), Vec::<String>::new());
     });
 }
+
+#[test]
+fn neighbouring_intervals_come_and_go_one_by_one() {
+    isolated(|| async {
+        let state = start().await;
+        let t = table(Family::Ip);
+        let frame = vec![
+            Row::NftTable(t.clone()),
+            set(&t, "subnets", &[Type::Ipv4], None, true),
+        ];
+        state.set("frame", frame).await.unwrap();
+        let subnet = |n: u8| {
+            let at = |last: u8| Value::Ip([172, n, last, last].into());
+            vec![range(&t, "subnets", &[at(0)], &[at(255)])]
+        };
+        for n in [18, 17, 19, 255] {
+            state.set(&format!("network/{n}"), subnet(n)).await.unwrap();
+        }
+        let list = || run("nft list set ip pontoon subnets");
+        assert!(
+            list().contains("172.17.0.0/16, 172.18.0.0/16,"),
+            "{}",
+            list()
+        );
+        assert_eq!(state.audit().await.unwrap(), Vec::<String>::new());
+        state.remove("network/18").await.unwrap();
+        assert!(!list().contains("172.18"), "{}", list());
+        assert!(list().contains("172.17.0.0/16") && list().contains("172.19.0.0/16"));
+        assert_eq!(state.audit().await.unwrap(), Vec::<String>::new());
+    });
+}

@@ -28,44 +28,55 @@ fn request_ns(link: &Link) -> &Ns {
 
 impl Run<'_> {
     pub(super) fn delete_links(&mut self, gone: &[Change]) -> Result<(), Error> {
-        // Ports before their bridges.
-        let (bridges, ports): (Vec<_>, Vec<_>) = gone
-            .iter()
-            .filter_map(|change| match &change.old {
-                Some(Row::Link(link)) => Some((change, link)),
-                _ => None,
-            })
-            .partition(|(_, link)| link.kind == LinkKind::Bridge);
-        for (change, link) in ports.into_iter().chain(bridges) {
-            match self.delete_link(link) {
-                Ok(()) => self.out.done.push(change.clone()),
+        let mut by_ns: BTreeMap<&Ns, (Vec<&Change>, Vec<&Link>)> = BTreeMap::new();
+        for change in gone {
+            if let Some(Row::Link(link)) = &change.old {
+                let (changes, links) = by_ns.entry(&link.ns).or_default();
+                changes.push(change);
+                links.push(link);
+            }
+        }
+        for (ns, (changes, links)) in by_ns {
+            match self.delete(ns, &links) {
+                Ok(()) => self.out.done.extend(changes.into_iter().cloned()),
                 Err(error) => self.note(error)?,
             }
         }
         Ok(())
     }
 
-    /// Removes the link if it is there and ours.
-    fn delete_link(&mut self, link: &Link) -> Result<(), Error> {
-        if let Ns::Named(name) = &link.ns
+    /// Removes those links of a namespace that are there and ours. Each removal waits some 20 ms for the kernel's other
+    /// CPUs, so several go as one group.
+    fn delete(&mut self, ns: &Ns, links: &[&Link]) -> Result<(), Error> {
+        if let Ns::Named(name) = ns
             && !self.kernel.spaces.exists(name)
         {
             return Ok(());
         }
-        let ours =
-            |seen: &link::Seen, mark: &str| matches!(link.ns, Ns::Named(_)) || seen.alias == mark;
-        match self.look_one(&link.ns, &link.name)? {
-            Some(seen) if ours(&seen, &self.kernel.mark) => {
-                let space = self.kernel.spaces.get(&link.ns)?;
-                match space.rt.request(link::delete(seen.index)) {
-                    Err(nack) if nack.errno != Errno::NODEV => {
-                        Err(Error::refused("remove", &Row::Link(link.clone()), &nack))
-                    }
-                    _ => Ok(()),
-                }
+        let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
+        let seen = self.kernel.look(ns, &names)?.into_iter().flatten();
+        let ours = |seen: &link::Seen| matches!(ns, Ns::Named(_)) || seen.alias == self.kernel.mark;
+        let doomed: Vec<u32> = seen.filter(ours).map(|seen| seen.index).collect();
+        let mut messages = Vec::new();
+        match doomed.as_slice() {
+            [] => return Ok(()),
+            [one] => messages.push(link::delete(*one)),
+            many => {
+                messages.extend(many.iter().map(|index| link::doom(*index)));
+                messages.push(link::delete_doomed());
             }
-            _ => Ok(()),
         }
+        for answer in self.kernel.spaces.get(ns)?.rt.batch(messages) {
+            match answer {
+                Err(nack) if nack.errno != Errno::NODEV => {
+                    let row = links.first().map(|link| Row::Link((*link).clone()));
+                    let row = row.unwrap_or_else(|| Row::Netns(ns.clone()));
+                    return Err(Error::refused("remove", &row, &nack));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn look_one(&mut self, ns: &Ns, name: &str) -> Result<Option<link::Seen>, Error> {
@@ -269,7 +280,7 @@ impl Run<'_> {
     }
 
     fn replace(&mut self, link: &Link) -> Result<bool, Error> {
-        self.delete_link(link)?;
+        self.delete(&link.ns, &[link])?;
         self.clear_peer(link)?;
         self.make_anew(link)
     }
@@ -284,7 +295,7 @@ impl Run<'_> {
             name: peer.name.clone(),
             ..link.clone()
         };
-        self.delete_link(&end)
+        self.delete(&peer.ns, &[&end])
     }
 
     /// A namespace of ours that nobody wants (left by a former run) may hold the VNI: its device is in the way.

@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use tokio::sync::oneshot;
 
 use crate::apply::{Kernel, Mode, Outcome};
 use crate::desired::{Change, Desired};
@@ -28,7 +29,11 @@ const ROUTE_GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10;
 /// `NFNLGRP_NFTABLES`
 const NFTABLES_GROUP: u32 = 1 << 6;
 
+/// Who waits for a `set`.
+type Asker = oneshot::Sender<Result<(), Error>>;
+
 pub enum Job {
+    Set(Vec<Owned>, Asker),
     Run(Box<dyn FnOnce(&mut Core) + Send>),
     Stop,
 }
@@ -136,16 +141,24 @@ impl Core {
             let idle = due.saturating_duration_since(now);
             self.wait(wake, if more { Duration::ZERO } else { idle });
             more = true;
+            let mut sets = Vec::new();
             for _ in 0..JOBS {
                 match jobs.try_recv() {
-                    Ok(Job::Run(job)) => job(&mut self),
-                    Ok(Job::Stop) | Err(mpsc::TryRecvError::Disconnected) => return,
+                    Ok(Job::Set(owners, done)) => sets.push((owners, done)),
+                    Ok(Job::Run(job)) => {
+                        self.set_all(std::mem::take(&mut sets));
+                        job(&mut self);
+                    }
+                    Ok(Job::Stop) | Err(mpsc::TryRecvError::Disconnected) => {
+                        return self.set_all(sets);
+                    }
                     Err(mpsc::TryRecvError::Empty) => {
                         more = false;
                         break;
                     }
                 }
             }
+            self.set_all(sets);
             self.listen();
             let now = Instant::now();
             if self.heal_due().is_some_and(|due| due <= now) {
@@ -174,31 +187,47 @@ impl Core {
         let _ = rustix::io::read(wake, &mut count);
     }
 
-    pub fn set(&mut self, owners: Vec<Owned>) -> Result<(), Error> {
+    /// What was asked for while we were busy goes as one: the kernel's waits are shared. When one of them fails, each is
+    /// tried for itself.
+    fn set_all(&mut self, mut sets: Vec<(Vec<Owned>, Asker)>) {
+        if sets.len() > 1 {
+            let all = sets.iter().flat_map(|(owners, _)| owners.clone()).collect();
+            if self.set(all).is_ok() {
+                for (_, done) in sets.drain(..) {
+                    let _ = done.send(Ok(()));
+                }
+            }
+        }
+        for (owners, done) in sets {
+            let result = self.set(owners);
+            if result.is_err() {
+                count(&self.counters.failed, 1);
+            }
+            let _ = done.send(result);
+        }
+    }
+
+    fn set(&mut self, owners: Vec<Owned>) -> Result<(), Error> {
         let (changes, undo) = self.desired.set(owners);
         let total = changes.len();
         let mut out = self.kernel.apply(changes, &self.desired, Mode::Strict);
-        let result = match out.errors.pop() {
-            None => {
-                count(&self.counters.applied, total);
-                self.mend_quietly(&out);
-                Ok(())
-            }
-            Some(error) => {
-                count(&self.counters.failed, 1);
-                self.desired.undo(undo);
-                let back = out.done.into_iter().rev().map(Change::reversed).collect();
-                let undone = self.kernel.apply(back, &self.desired, Mode::Lenient);
-                for error in &undone.errors {
-                    tracing::warn!(%error, "could not take back a change");
-                }
-                self.mend_quietly(&undone);
-                Err(error)
-            }
+        let Some(error) = out.errors.pop() else {
+            count(&self.counters.applied, total);
+            let rows = self.desired.len() as u64;
+            self.counters.rows.store(rows, Ordering::Relaxed);
+            self.mend_quietly(&out);
+            return Ok(());
         };
-        let rows = self.desired.len() as u64;
-        self.counters.rows.store(rows, Ordering::Relaxed);
-        result
+        self.desired.undo(undo);
+        let done = std::mem::take(&mut out.done);
+        let back = done.into_iter().rev().map(Change::reversed).collect();
+        let undone = self.kernel.apply(back, &self.desired, Mode::Lenient);
+        for error in &undone.errors {
+            tracing::warn!(%error, "could not take back a change");
+        }
+        self.mend_quietly(&out);
+        self.mend_quietly(&undone);
+        Err(error)
     }
 
     fn mend_quietly(&mut self, out: &Outcome) {

@@ -6,4 +6,5 @@ mod expr;
 pub mod object;
 pub mod plan;
 pub mod read;
+pub mod text;
 pub mod view;

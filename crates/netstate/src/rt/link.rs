@@ -22,6 +22,7 @@ const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
+const IFLA_GROUP: u16 = 27;
 const IFLA_NET_NS_FD: u16 = 28;
 
 const INFO_KIND: u16 = 1;
@@ -75,6 +76,21 @@ pub fn dump() -> Msg {
 
 pub fn delete(index: u32) -> Msg {
     Msg::new(RTM_DELLINK, 0, &header(index, 0, 0))
+}
+
+/// A group of links that nobody else uses, to remove several in one go.
+const DOOMED: u32 = 0x706f_6e74;
+
+pub fn doom(index: u32) -> Msg {
+    let mut msg = Msg::new(RTM_NEWLINK, 0, &header(index, 0, 0));
+    msg.u32(IFLA_GROUP, DOOMED);
+    msg
+}
+
+pub fn delete_doomed() -> Msg {
+    let mut msg = Msg::new(RTM_DELLINK, 0, &header(0, 0, 0));
+    msg.u32(IFLA_GROUP, DOOMED);
+    msg
 }
 
 /// Makes the link. Sent in the link's namespace, for VXLAN in the socket's with the link's as `target`: the device is
