@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+/// How often, and how long between, a group is tried again while its processes die.
+const CLEAR_TRIES: u32 = 100;
+const CLEAR_WAIT: std::time::Duration = std::time::Duration::from_millis(10);
+
 const ROOT: &str = "/sys/fs/cgroup";
 const CGROUP2_MAGIC: i128 = 0x6367_7270;
 
@@ -32,6 +36,33 @@ pub(crate) fn remove_parent(parent: &str) {
         let mut group = hierarchy.join(parent);
         while group != hierarchy && std::fs::remove_dir(&group).is_ok() {
             group.pop();
+        }
+    }
+}
+
+/// Removes a container's group from every hierarchy, with the processes that a runtime that was killed left in it. May
+/// take a while: only for a start's tidying.
+pub(crate) fn clear(path: &str) {
+    let path = path.trim_matches('/');
+    for group in hierarchies()
+        .into_iter()
+        .map(|hierarchy| hierarchy.join(path))
+    {
+        for _ in 0..CLEAR_TRIES {
+            match std::fs::remove_dir(&group) {
+                Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {}
+                _ => break,
+            }
+            let processes = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            for handle in processes
+                .lines()
+                .filter_map(|pid| crate::runtime::pidfd(pid.parse().ok()?).ok())
+            {
+                if let Err(error) = crate::signal::send(&handle, crate::signal::KILL) {
+                    tracing::warn!(%error, path, "a stray process can't be killed");
+                }
+            }
+            std::thread::sleep(CLEAR_WAIT);
         }
     }
 }

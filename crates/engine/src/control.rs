@@ -285,42 +285,38 @@ impl Engine {
 
     pub async fn remove(&self, id: &str, force: bool, volumes: bool) -> Result<()> {
         let container = self.inner.find(id)?;
-        let state = container.with(|record| record.state.clone());
-        if state.removing {
+        let was = container.change(|record| std::mem::replace(&mut record.state.removing, true));
+        if was {
             return Err(Error::conflict(format!(
                 "removal of container {id} is already in progress"
             )));
         }
-        if (state.running || state.restarting) && !force {
-            let advice = if state.paused {
-                "must be unpaused first".to_owned()
-            } else {
-                "stop the container before removing or force remove".to_owned()
-            };
-            let text = if state.paused {
-                format!("container is paused and {advice}")
-            } else {
-                format!("container is {}: {advice}", state.status())
-            };
-            return Err(Error::conflict(format!(
-                "cannot remove container {:?}: {text}",
-                format!("/{}", container.name())
-            )));
-        }
-        container.change(|record| record.state.removing = true);
-        let removed = self.remove_marked(&container, volumes).await;
+        let removed = self.remove_marked(&container, force, volumes).await;
         if removed.is_err() {
             container.change(|record| record.state.removing = false);
         }
         removed
     }
 
-    async fn remove_marked(&self, container: &Arc<Container>, volumes: bool) -> Result<()> {
-        if container.live().is_some() || container.with(|r| r.state.restarting) {
+    async fn remove_marked(
+        &self,
+        container: &Arc<Container>,
+        force: bool,
+        volumes: bool,
+    ) -> Result<()> {
+        // A start that was under way may have won the lock: then it runs, and is ended like any other.
+        let _changing = loop {
+            let changing = container.changing.lock().await;
+            if container.live().is_none() && !container.with(|r| r.state.restarting) {
+                break changing;
+            }
+            drop(changing);
+            if !force {
+                return Err(in_use(container));
+            }
             self.send_signal(container, signal::KILL).await?;
             self.until_dead(container).await?;
-        }
-        let _changing = container.changing.lock().await;
+        };
         let inner = &self.inner;
         let deleted = Write {
             table: Table::Containers,
@@ -414,6 +410,22 @@ impl Engine {
         self.inner.event(&container, "resize", &size);
         Ok(())
     }
+}
+
+fn in_use(container: &Container) -> Error {
+    let (name, state) =
+        container.with(|record| (format!("/{}", record.name), record.state.clone()));
+    let text = if state.paused {
+        "container is paused and must be unpaused first".to_owned()
+    } else {
+        let status = if state.restarting {
+            "restarting"
+        } else {
+            "running"
+        };
+        format!("container is {status}: stop the container before removing or force remove")
+    };
+    Error::conflict(format!("cannot remove container {name:?}: {text}"))
 }
 
 /// Sets what the update gives; a zero value means "unchanged".

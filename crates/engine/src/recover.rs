@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_types::Result;
+use engine_types::container::HostConfig;
 
 use crate::error::lock;
 use crate::exit::{conmon_of, read_end};
@@ -81,6 +82,8 @@ impl Engine {
         if bundle.exists() || was_running {
             let end = read_end(&bundle);
             inner.tear_down(container).await;
+            let host = container.with(|record| record.host_config.clone());
+            inner.scrub(&container.id, &host).await;
             if was_running {
                 let (_, _) = self.finish(container, &end);
                 let attributes = [("exitCode", end.code.to_string())];
@@ -167,6 +170,7 @@ impl Engine {
                     break;
                 }
             }
+            inner.scrub(&id, &Default::default()).await;
             layers::remove_dir(&bundle);
         }
         for id in unknown(&inner.config.data_root.join("containers")) {
@@ -180,8 +184,17 @@ impl Engine {
         }
     }
 
-    /// Starts what its policy wants to run, in the background.
+    /// Starts what its policy wants to run, and removes what was to remove itself, in the background.
     pub(crate) fn start_at_boot(&self, containers: Vec<Arc<Container>>) {
+        for container in self.inner.all() {
+            // It ended while nobody was there to remove it.
+            if container.live().is_none()
+                && container.with(|r| r.host_config.auto_remove && !r.managed)
+            {
+                let engine = self.clone();
+                tokio::spawn(async move { engine.auto_remove(&container).await });
+            }
+        }
         for container in containers {
             let engine = self.clone();
             tokio::spawn(async move {
@@ -213,6 +226,19 @@ impl Engine {
 }
 
 impl Inner {
+    /// What a runtime that was killed half-way leaves: its own notes, a group, processes in it.
+    async fn scrub(&self, id: &str, host: &HostConfig) {
+        self.runtimes.forget(id);
+        let group = crate::spec::cgroup_path(host, &self.config.cgroup_parent, id);
+        let cleared = crate::error::blocking(move || {
+            crate::cgroup::clear(&group);
+            Ok(())
+        });
+        if let Err(error) = cleared.await {
+            tracing::warn!(id, %error, "groups were not cleared");
+        }
+    }
+
     pub fn knows(&self, id: &str) -> bool {
         self.all().iter().any(|container| container.id == id)
     }

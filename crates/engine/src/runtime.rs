@@ -156,6 +156,11 @@ impl Runtimes {
         }
     }
 
+    /// Forgets a container that the runtime itself does not know, because it was killed while it made it.
+    pub fn forget(&self, id: &str) {
+        crate::image::layers::remove_dir(&self.state_dir(id));
+    }
+
     /// Starts conmon, which calls the runtime's `create` or `exec`.
     pub fn conmon(&self, runtime: &str, conmon: &Conmon<'_>) -> Result<Started> {
         let what = "start conmon";

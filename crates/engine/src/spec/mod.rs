@@ -73,7 +73,7 @@ pub(crate) fn generate(record: &Record, facts: &Facts<'_>) -> Result<Value> {
     let capabilities = capabilities::effective(host)?;
     let mut linux = json!({
         "namespaces": namespaces::list(record, facts),
-        "cgroupsPath": cgroup_path(record, facts),
+        "cgroupsPath": cgroup_path(host, facts.cgroup_parent, facts.id),
         "resources": resources::limits(&host.resources, host.privileged, &facts.devices)?,
         "rootfsPropagation": mounts::rootfs_propagation(&record.mounts),
     });
@@ -180,10 +180,15 @@ pub(crate) fn no_new_privileges(host: &engine_types::container::HostConfig) -> b
     })
 }
 
-fn cgroup_path(record: &Record, facts: &Facts<'_>) -> String {
-    let parent = match record.host_config.resources.cgroup_parent.as_str() {
-        "" => facts.cgroup_parent,
-        parent => parent,
+/// The container's group: below its own parent, or else the daemon's.
+pub(crate) fn cgroup_path(
+    host: &engine_types::container::HostConfig,
+    parent: &str,
+    id: &str,
+) -> String {
+    let parent = match host.resources.cgroup_parent.as_str() {
+        "" => parent,
+        own => own,
     };
-    format!("/{}/{}", parent.trim_matches('/'), facts.id)
+    format!("/{}/{id}", parent.trim_matches('/'))
 }

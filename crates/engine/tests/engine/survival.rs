@@ -125,3 +125,71 @@ fn a_container_does_not_outlive_its_conmon() {
         assert_eq!(world.state(&id).await.status, "exited");
     });
 }
+
+#[test]
+fn what_removes_itself_does_so_after_a_restart_too() {
+    in_world(async |world| {
+        let host = HostConfig {
+            auto_remove: true,
+            ..no_network()
+        };
+        let id = world.run(&["sleep", "0.2"], host).await;
+        let bundle = world.config.exec_root.join("containers").join(&id);
+        world
+            .restart_daemon(async || {
+                while !bundle.join("exit").exists() {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            })
+            .await;
+        while world.engine.resolve(&id).is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
+fn a_runtime_that_was_killed_half_way_leaves_nothing() {
+    in_world(async |world| {
+        let id = world.create(&["sleep", "100"], no_network()).await;
+        let (exec, parent) = (
+            world.config.exec_root.clone(),
+            world.config.cgroup_parent.clone(),
+        );
+        let group = std::path::Path::new("/sys/fs/cgroup/pids")
+            .join(parent.trim_matches('/'))
+            .join(&id);
+        world
+            .restart_daemon(async || {
+                std::fs::create_dir_all(exec.join("runtime").join(&id)).unwrap();
+                std::fs::create_dir_all(exec.join("containers").join(&id)).unwrap();
+                std::fs::create_dir_all(&group).unwrap();
+                let stray = std::process::Command::new("sleep")
+                    .arg("100")
+                    .spawn()
+                    .unwrap();
+                std::fs::write(group.join("cgroup.procs"), stray.id().to_string()).unwrap();
+                // Reaped here, whenever it is killed.
+                std::thread::spawn(move || { stray }.wait());
+            })
+            .await;
+        assert!(!group.exists());
+        assert_eq!(world.state(&id).await.status, "created");
+        world.engine.start_container(&id).await.unwrap();
+    });
+}
+
+#[test]
+fn removing_what_is_just_starting_ends_it() {
+    in_world(async |world| {
+        let id = world.create(&["sleep", "100"], no_network()).await;
+        let (started, removed) = tokio::join!(
+            world.engine.start_container(&id),
+            world.engine.remove(&id, true, false)
+        );
+        // Either order is fine; a container that runs without a record is not.
+        removed.unwrap();
+        drop(started);
+        assert!(world.engine.resolve(&id).is_err());
+    });
+}

@@ -20,7 +20,7 @@ pub struct World {
     pub config: Config,
     networks: cnm::Config,
     netns: PathBuf,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Runs a test in its world, and checks that it leaves nothing behind.
@@ -84,7 +84,7 @@ impl World {
             config,
             networks,
             netns,
-            _dir: dir,
+            dir,
         };
         world.import("busybox:latest", busybox()).await;
         world
@@ -101,6 +101,31 @@ impl World {
             meanwhile().await;
             start(config, networks, netns).await
         };
+    }
+
+    /// A test that failed has not removed its containers.
+    fn kill_all(&self) {
+        let containers = self.config.exec_root.join("containers");
+        for id in entries(&containers) {
+            for file in ["conmon.pid", "pid"] {
+                let pid = std::fs::read_to_string(containers.join(&id).join(file));
+                let pid = pid
+                    .ok()
+                    .and_then(|pid| rustix::process::Pid::from_raw(pid.trim().parse().ok()?));
+                if let Some(pid) = pid {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let parent = self.config.cgroup_parent.trim_matches('/');
+        for hierarchy in entries(Path::new("/sys/fs/cgroup")) {
+            let group = Path::new("/sys/fs/cgroup").join(hierarchy).join(parent);
+            for id in entries(&group) {
+                let _ = std::fs::remove_dir(group.join(id));
+            }
+            let _ = std::fs::remove_dir(&group);
+        }
     }
 
     async fn check_clean(&mut self) {
@@ -248,6 +273,26 @@ impl World {
             .filter(|event| event.actor.id == id)
             .map(|event| event.action)
             .collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.kill_all();
+        }
+        // The folder of namespaces is a mount point; with it the test's folder could not go.
+        let dir = self.dir.path().to_string_lossy();
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let ours = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for target in ours
+            .filter(|target| target.starts_with(&*dir))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
+            let _ = rustix::mount::unmount(target, rustix::mount::UnmountFlags::DETACH);
+        }
     }
 }
 
