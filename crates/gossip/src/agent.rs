@@ -4,6 +4,7 @@
 //! (or a simulation) calls [`Agent::poll_transmit`] and [`Agent::poll_event`] until they are empty after every other call,
 //! and [`Agent::handle_timeout`] when [`Agent::poll_timeout`] has come.
 
+mod gossip;
 mod streams;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use rand::{RngExt, rngs::StdRng};
 
 use crate::{
@@ -21,14 +22,7 @@ use crate::{
     networkdb::{NetworkDb, Wish},
     pick::pick,
     swim::{Action, Swim},
-    wire::{
-        self,
-        crypto::{self, Keyring},
-        kind,
-        message::Message,
-        networkdb::Presence,
-        packet::{self, BUDGET},
-    },
+    wire::{self, crypto::Keyring, kind, message::Message, networkdb::Presence, packet},
 };
 use streams::Exchange;
 pub use streams::{Outgoing, StreamId};
@@ -40,8 +34,6 @@ const PUSH_PULL_SCALE: f64 = 32.0;
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(500);
 /// Attempts to one address that may hang at a time.
 const MAX_ATTEMPTS: usize = 3;
-const COMPOUND_HEADER: usize = 2;
-const COMPOUND_OVERHEAD: usize = 2;
 
 pub struct Config {
     /// See [`crate::Config`].
@@ -262,7 +254,10 @@ impl Agent {
                 piggyback,
             } => {
                 if piggyback {
-                    let used: usize = messages.iter().map(|m| m.len() + COMPOUND_OVERHEAD).sum();
+                    let used: usize = messages
+                        .iter()
+                        .map(|m| m.len() + gossip::COMPOUND_OVERHEAD)
+                        .sum();
                     messages.extend(self.broadcasts(Round::All, used).into_iter().map(Vec::from));
                 }
                 self.send(to, &messages, crc);
@@ -327,73 +322,6 @@ impl Agent {
             if self.attempts(to) < MAX_ATTEMPTS {
                 self.connect(to, Exchange::PushPull { join: true });
             }
-        }
-    }
-
-    /// When the cluster's gossip is due.
-    fn gossip_at(&self) -> Option<Instant> {
-        if self.swim.queue.is_empty() && !self.db.has_cluster_gossip() {
-            return None;
-        }
-        let news = self.swim.queue.has_fresh() || self.db.has_fresh_cluster_gossip();
-        // A goodbye is one hurry from the first word to the last.
-        Some(self.rhythm.due(news || self.swim.has_left()))
-    }
-
-    fn gossip(&mut self, now: Instant) {
-        let targets = self.swim.gossip_targets(&mut self.rng);
-        if targets.is_empty() {
-            self.rhythm.rest(now);
-            return;
-        }
-        let mut round = self.rhythm.round(now);
-        if self.swim.has_left() {
-            round = Round::All;
-        }
-        // As in memberlist, repetitions differ from target to target; news goes to all of them.
-        let mut messages = Vec::new();
-        for to in targets {
-            if round == Round::All || messages.is_empty() {
-                messages = self.broadcasts(round, 0);
-            }
-            if messages.is_empty() {
-                return;
-            }
-            let crc = self.swim.checks_crc(to);
-            self.send(to, &messages, crc);
-        }
-    }
-
-    /// What fits into a packet of which `used` bytes are taken.
-    fn broadcasts(&mut self, round: Round, used: usize) -> Vec<Bytes> {
-        let overhead = if self.keys.is_empty() {
-            0
-        } else {
-            crypto::OVERHEAD
-        };
-        let mut limit = BUDGET.saturating_sub(used + COMPOUND_HEADER + overhead);
-        let nodes = self.swim.cluster_size();
-        let mut out = self
-            .swim
-            .queue
-            .take(round, COMPOUND_OVERHEAD, &mut limit, nodes);
-        for message in self
-            .db
-            .cluster_gossip(round, COMPOUND_OVERHEAD + 1, &mut limit)
-        {
-            let mut user = BytesMut::with_capacity(message.len() + 1);
-            user.put_u8(kind::USER);
-            user.put(message);
-            out.push(user.freeze());
-        }
-        out
-    }
-
-    fn send<T: AsRef<[u8]>>(&mut self, to: SocketAddr, messages: &[T], crc: bool) {
-        let nonce = self.rng.random();
-        match packet::encode(messages, crc, &self.keys, nonce) {
-            Ok(bytes) => self.transmits.push_back(Transmit::Datagram { to, bytes }),
-            Err(error) => tracing::error!(%to, %error, "packet not sent"),
         }
     }
 }

@@ -1,5 +1,11 @@
 //! Decoders against what nobody should send: they are total, they are bounded, and what one encodes the other decodes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test fails"
+)]
+
 use std::{
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},

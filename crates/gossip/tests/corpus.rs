@@ -1,5 +1,11 @@
 //! Replays the committed corpus of the fuzz targets (`fuzz/corpus/gossip_*`).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test fails"
+)]
+
 use std::{fs, path::Path};
 
 #[path = "../../../fuzz/targets/gossip.rs"]

@@ -1,5 +1,11 @@
 //! Real sockets: three agents on loopback addresses of a network namespace of their own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test fails"
+)]
+
 use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -1,5 +1,11 @@
 //! The whole cluster in one process: loss, partitions, crashes, restarts and churn, and what must hold all the same.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test fails"
+)]
+
 mod sim;
 
 use std::time::{Duration, Instant};
@@ -301,4 +307,46 @@ fn small_clusters_of_many_seeds() {
 fn the_same_seed_gives_the_same_history() {
     let seed = seed(7);
     assert_eq!(small_cluster(seed), small_cluster(seed));
+}
+
+/// moby#53141: a failed node's membership was forgotten, and what it wrote afterwards was refused for hours. And what it gave
+/// up while it could not be heard must not reappear for a moment when it returns: here old news is not forgiven.
+#[test]
+fn a_node_that_returns_is_believed_but_only_its_own_word() {
+    for seed in seed(0)..seed(0) + 5 {
+        let mut world = cluster(seed, 4, Vec::new());
+        world.set(3, NETWORKS[0], "given up", "10.0.0.1");
+        world.set(3, NETWORKS[0], "kept", "10.0.0.2");
+        right_within(&mut world, RIGHT_AFTER, "before");
+        world.partition(|host| u8::from(host == 3));
+        world.run(secs(20));
+        assert!(
+            world.hosts[0].as_ref().unwrap().view.is_empty(),
+            "rows of a dead node are gone"
+        );
+        world.delete(3, NETWORKS[0], "given up");
+        world.set(3, NETWORKS[0], "new", "10.0.0.3");
+        world.set(0, NETWORKS[0], "moved", "10.0.0.1");
+        world.run(secs(5));
+        world.heal();
+        right_within(&mut world, RIGHT_AFTER, "after");
+        quiet(&mut world);
+    }
+}
+
+/// A tombstone lives for 30 minutes, and so does what others remember of a failed node: in a partition that long, they may
+/// remember a little longer. The owner then revokes the row.
+#[test]
+fn a_row_that_outlived_its_tombstone_is_revoked() {
+    let mut world = cluster(seed(1), 4, Vec::new());
+    world.set(3, NETWORKS[0], "ghost", "10.0.0.1");
+    world.run(secs(2));
+    let long = secs(30 * 60 + 6);
+    world.oracle.confused_until = Some(world.now + long + RIGHT_AFTER);
+    world.partition(|host| u8::from(host == 3));
+    world.delete(3, NETWORKS[0], "ghost");
+    world.run(long);
+    world.heal();
+    right_within(&mut world, RIGHT_AFTER, "after half an hour");
+    quiet(&mut world);
 }

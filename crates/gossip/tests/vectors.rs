@@ -1,5 +1,11 @@
 //! Golden bytes: what Docker's own encoders produced for known inputs, and what we must produce and understand.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test fails"
+)]
+
 use std::net::SocketAddr;
 
 use gossip::{

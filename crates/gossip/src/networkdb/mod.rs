@@ -18,6 +18,7 @@
 //! revoked by the owner. So a user who keeps rows by key, and for an address prefers the row set last, is never left with
 //! the old place.
 
+mod attachments;
 mod clock;
 mod entries;
 mod local;

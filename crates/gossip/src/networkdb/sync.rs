@@ -26,6 +26,7 @@ use crate::{
 /// Docker's rhythm.
 const PERIOD: Duration = Duration::from_secs(30);
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(1);
 /// Peers asked at once by a node that knows nothing yet; one is enough later.
 const FIRST_ROUND: usize = 3;
 /// After a join without an answer, we relay all the same.
@@ -106,6 +107,7 @@ impl NetworkDb {
         if common.is_empty() || !chosen {
             return;
         }
+        self.asked.remove(name);
         if self.returns.waiting.is_empty() {
             self.returns.answers.clear();
         }
@@ -114,6 +116,8 @@ impl NetworkDb {
 
     /// Perhaps it was not the other node that was silent, but we: any network may have gone on without us.
     pub fn was_cut_off(&mut self, now: Instant) {
+        // Answers under way were lost too.
+        self.asked.clear();
         let ids: Vec<String> = self.networks.keys().cloned().collect();
         for id in ids {
             self.sync_soon(now, &id);
@@ -155,10 +159,11 @@ impl NetworkDb {
     }
 
     fn sync_network(&mut self, now: Instant, rng: &mut StdRng, id: &str) {
-        let peers = self.attached(id).map(|(name, _)| name);
-        let peers: Vec<String> = peers
-            .filter(|name| !self.asked.contains_key(*name))
-            .map(str::to_owned)
+        let peers: Vec<String> = self.attached(id).map(|(name, _)| name.to_owned()).collect();
+        let alone = peers.is_empty();
+        let idle: Vec<String> = peers
+            .into_iter()
+            .filter(|name| !self.asked.contains_key(name))
             .collect();
         let Some(network) = self.networks.get_mut(id) else {
             return;
@@ -166,14 +171,17 @@ impl NetworkDb {
         while network.syncs.first().is_some_and(|at| *at <= now) {
             network.syncs.pop_first();
         }
-        if network.syncs.is_empty() {
+        if !alone && idle.is_empty() {
+            // Everybody owes us an answer already.
+            network.syncs.insert(now + RETRY);
+        } else if network.syncs.is_empty() {
             network
                 .syncs
                 .insert(now + PERIOD.mul_f64(rng.random_range(0.9..1.1)));
         }
-        network.in_sync |= peers.is_empty() || now >= network.joined_at + BLIND_AFTER;
+        network.in_sync |= alone || now >= network.joined_at + BLIND_AFTER;
         let count = if network.in_sync { 1 } else { FIRST_ROUND };
-        for peer in pick(rng, peers, count) {
+        for peer in pick(rng, idle, count) {
             self.wishes.push_back(Wish::Sync { peer });
         }
     }
