@@ -137,9 +137,9 @@ fn agree_on_members(world: &World, when: &str) {
 
 /// Whatever is in the queues may go out; then nothing may change any more, whatever is repeated, synced or reaped.
 fn quiet(world: &mut World) {
-    world.run(secs(5));
+    world.run(secs(4));
     let told = world.told;
-    world.run(secs(40));
+    world.run(secs(34));
     assert_eq!(
         world.told, told,
         "deleted entries do not resurrect: the users were told something"
@@ -161,7 +161,7 @@ fn a_hundred_hosts() {
     let started = Instant::now();
     let mut world = cluster(seed(1), 100, Vec::new());
     agree_on_members(&world, "after the start");
-    churn(&mut world, secs(8));
+    churn(&mut world, secs(4));
     right_within(&mut world, RIGHT_AFTER, "after churn");
 
     // Half the cluster is cut off, with two of the three managers on one side; three hosts crash meanwhile, of which one
