@@ -91,7 +91,7 @@ pub fn create_request(
     let host_config = HostConfig {
         binds: Some(secrets),
         mounts: Some(mounts),
-        network_mode: predefined(task).unwrap_or_default(),
+        network_mode: own_network(task),
         port_bindings: Some(host_ports),
         group_add: Some(c.groups.clone()),
         init: c.init,
@@ -217,13 +217,14 @@ fn network_name(network: &pb::Network) -> &str {
         .map_or("", |a| a.name.as_str())
 }
 
-/// `host` or `bridge` when the task asks for one of the node's own networks.
-fn predefined(task: &pb::Task) -> Option<String> {
-    task.networks
-        .iter()
-        .filter_map(|n| n.network.as_ref())
-        .find(|n| is_predefined(n))
-        .map(|n| network_name(n).to_owned())
+/// The network of the node that the task is on: the one that it asks for, or `bridge` when it asks for none at all.
+fn own_network(task: &pb::Task) -> String {
+    let mut networks = task.networks.iter().filter_map(|n| n.network.as_ref());
+    match networks.find(|n| is_predefined(n)) {
+        Some(network) => network_name(network).to_owned(),
+        None if swarm_networks(task).next().is_none() => "bridge".to_owned(),
+        None => String::new(),
+    }
 }
 
 /// The networks of the swarm that this task is on.
@@ -236,13 +237,20 @@ pub fn swarm_networks(
         .filter(|(_, n)| !is_predefined(n))
 }
 
-/// One connection per swarm network, with the address that the manager allocated.
+/// One connection per swarm network, with the address that the manager allocated, and one to the node's own network.
 pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
     let service_name = task
         .service_annotations
         .as_ref()
         .map_or("", |a| a.name.as_str());
     let endpoint = task.endpoint.clone().unwrap_or_default();
+    let own = Some(own_network(task)).filter(|name| !name.is_empty());
+    let own = own.map(|network| {
+        Ok(ConnectRequest {
+            network,
+            ..Default::default()
+        })
+    });
     swarm_networks(task)
         .map(|(attachment, network)| {
             let name = network_name(network);
@@ -297,6 +305,7 @@ pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
                 }),
             })
         })
+        .chain(own)
         .collect()
 }
 
@@ -405,6 +414,48 @@ mod tests {
             request.config.labels.unwrap()["com.docker.swarm.task.name"],
             "web.3.t1"
         );
+    }
+
+    #[test]
+    fn without_a_network_a_task_is_on_the_nodes_bridge() {
+        let named = |name: &str, labels: &[&str]| pb::NetworkAttachment {
+            network: Some(pb::Network {
+                id: "n1".into(),
+                spec: Some(pb::NetworkSpec {
+                    annotations: Some(pb::Annotations {
+                        name: name.into(),
+                        labels: labels
+                            .iter()
+                            .map(|l| ((*l).to_owned(), "true".to_owned()))
+                            .collect(),
+                        ..Default::default()
+                    }),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            addresses: vec!["10.0.1.3/24".into()],
+            ..Default::default()
+        };
+        let own = &["com.docker.swarm.predefined"][..];
+        for (networks, connected, mode) in [
+            (vec![], vec!["bridge"], "bridge"),
+            (vec![named("host", own)], vec!["host"], "host"),
+            (vec![named("over", &[])], vec!["n1"], ""),
+        ] {
+            let task = pb::Task {
+                networks,
+                ..task(1)
+            };
+            let to: Vec<_> = connections(&task)
+                .unwrap()
+                .into_iter()
+                .map(|c| c.network)
+                .collect();
+            assert_eq!(to, connected);
+            let request = create_request(&task, &NODE, Vec::new()).unwrap();
+            assert_eq!(request.host_config.unwrap().network_mode, mode);
+        }
     }
 
     #[test]
