@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 pub const GOSSIP_PORT: u16 = 7946;
+/// Nodes that a sole manager tries to join gossip through at a time.
+const WAYS_IN: usize = 3;
 const PEERS: &str = "overlay_peer_table";
 const NAMES: &str = "endpoint_table";
 
@@ -328,6 +330,19 @@ pub fn bootstrap(managers: &[pb::Peer], own: IpAddr) -> Vec<SocketAddr> {
         .filter(|ip| *ip != own)
         .map(|ip| SocketAddr::new(ip, GOSSIP_PORT))
         .collect()
+}
+
+/// A few of the swarm's nodes that are not known to be down, as gossip's way in.
+pub fn some_nodes(state: &raft_store::State, own: IpAddr) -> Vec<SocketAddr> {
+    use rand::seq::IteratorRandom as _;
+    let down = i32::from(pb::node_status::State::Down);
+    let statuses = state.nodes.values().filter_map(|n| n.status.as_ref());
+    statuses
+        .filter(|status| status.state != down)
+        .filter_map(|status| status.addr.parse::<IpAddr>().ok())
+        .filter(|ip| *ip != own)
+        .map(|ip| SocketAddr::new(ip, GOSSIP_PORT))
+        .sample(&mut rand::rng(), WAYS_IN)
 }
 
 /// Shared by whoever starts, rotates or stops the agent.

@@ -18,6 +18,8 @@ use crate::{Config, checks, errors, gossip_glue};
 
 /// How long `swarm join` waits before it goes on in the background.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often gossip's way in is looked at anew, even if the managers are the same.
+const WAY_IN: Duration = Duration::from_secs(10);
 
 pub struct Inner {
     pub config: Config,
@@ -67,13 +69,13 @@ impl Inner {
         }
     }
 
-    pub fn control(&self) -> Result<Control> {
+    pub fn manager(&self) -> Result<Manager> {
         let member = self.member().ok_or_else(errors::inactive)?;
-        Ok(member
-            .manager
-            .as_ref()
-            .ok_or_else(errors::not_manager)?
-            .control())
+        member.manager.clone().ok_or_else(errors::not_manager)
+    }
+
+    pub fn control(&self) -> Result<Control> {
+        Ok(self.manager()?.control())
     }
 
     pub fn must_be_free(&self) -> Result<()> {
@@ -194,7 +196,11 @@ impl Inner {
         let agent = Agent::start(agent_config, identity.clone(), executor.clone())
             .await
             .map_err(errors::from_ca)?;
-        let bootstrap = tokio::spawn(follow_managers(agent.clone(), executor.clone()));
+        let bootstrap = tokio::spawn(keep_way_in(
+            agent.clone(),
+            manager.clone(),
+            executor.clone(),
+        ));
         self.set(Standing::Member(Arc::new(Member {
             identity,
             manager,
@@ -244,17 +250,22 @@ impl Inner {
     }
 }
 
-/// Gossip joins through the managers, whoever they are at the moment.
-async fn follow_managers(agent: Agent, executor: Arc<NodeExecutor>) {
+/// Gossip joins through the managers, whoever they are at the moment. The only manager has nobody to join through, so it
+/// asks a few of its nodes: after a restart the others hold it for gone, and might not call it for half a minute.
+async fn keep_way_in(agent: Agent, manager: Option<Manager>, executor: Arc<NodeExecutor>) {
     let mut status = agent.status();
     loop {
         let managers = status.borrow_and_update().managers.clone();
-        if let Some(glue) = &*executor.glue.lock().await {
-            glue.gossip
-                .set_bootstrap(gossip_glue::bootstrap(&managers, executor.advertise));
+        let mut addrs = gossip_glue::bootstrap(&managers, executor.advertise);
+        if let (true, Some(manager)) = (addrs.is_empty(), &manager) {
+            addrs = gossip_glue::some_nodes(&manager.control().view(), executor.advertise);
         }
-        if status.changed().await.is_err() {
-            return;
+        if let Some(glue) = &*executor.glue.lock().await {
+            glue.gossip.set_bootstrap(addrs);
+        }
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(WAY_IN) => {}
         }
     }
 }
