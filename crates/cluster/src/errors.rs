@@ -32,6 +32,7 @@ pub fn from_ca(error: swarm::ca::Error) -> Error {
     match error {
         Ca::Rpc(status) => from_status(status),
         Ca::InvalidToken => Error::invalid(error),
+        Ca::Unsupported(_) => Error::not_implemented(error),
         other => Error::system(other),
     }
 }

@@ -94,6 +94,9 @@ pub enum Error {
     Expired,
     #[error("{}", crate::status_text(.0))]
     Rpc(tonic::Status),
+    /// The swarm is asked for nothing, or has got everything back.
+    #[error("{0}")]
+    Unsupported(&'static str),
     #[error("{0}")]
     Other(String),
 }

@@ -56,7 +56,7 @@ pub(super) async fn join(
     let identity = Identity::new(dir, root_pem, cert_pem, request.key_pem)?;
     if identity.manager {
         give_back(&remote, &identity).await;
-        return Err(Error::Other(SECOND_MANAGER.into()));
+        return Err(Error::Unsupported(SECOND_MANAGER));
     }
     identity.save()?;
     info!(node.id = identity.node_id, "joined the swarm");
