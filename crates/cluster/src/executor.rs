@@ -10,11 +10,13 @@ use cnm::Controller;
 use engine::Engine;
 use swarm::agent::{Dependencies, Executor, TaskController};
 use swarm_wire::pb;
+use tokio::sync::mpsc;
 use tracing::{debug, error};
 
 use crate::attachment::{AttachmentTask, Attachments};
 use crate::convert;
 use crate::gossip_glue::{self, Glue};
+use crate::logs;
 use crate::task::ContainerTask;
 
 /// What this node's tasks share.
@@ -175,6 +177,14 @@ impl Executor for NodeExecutor {
             shared,
             &self.exec_root,
         ))
+    }
+
+    async fn logs(
+        &self,
+        task_id: &str,
+        options: pb::LogSubscriptionOptions,
+    ) -> Option<mpsc::Receiver<pb::LogMessage>> {
+        Some(logs::of_task(self.engine.clone(), task_id, options))
     }
 }
 

@@ -14,6 +14,7 @@
 //!   member's running parts; [`stored`]: what it keeps on disk.
 //! * [`objects`]: the managers' objects for the API, in Docker's JSON ([`convert`]).
 //! * [`executor`], [`task`], [`attachment`], [`request`], [`secrets`]: what the agent runs here.
+//! * [`logs`]: what tasks here have written, and what a service's tasks have written anywhere.
 //! * [`gossip_glue`]: endpoints told to other nodes, and theirs to this one.
 //!
 //! It decides nothing about scheduling or addresses (crate `swarm`) and touches no packet (crates `cnm`, `netstate`).
@@ -28,6 +29,7 @@ mod errors;
 mod executor;
 mod gossip_glue;
 mod lifecycle;
+mod logs;
 mod member;
 mod networks;
 mod objects;

@@ -271,6 +271,10 @@ impl Cluster {
         }
     }
 
+    pub(crate) fn manager(&self) -> Result<Manager> {
+        self.inner.manager()
+    }
+
     /// The managers' verbs, or why this node has none.
     pub(crate) fn control(&self) -> Result<Control> {
         self.inner.control()

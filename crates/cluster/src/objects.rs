@@ -244,7 +244,15 @@ impl Cluster {
     }
 
     pub async fn service(&self, id: &str, _insert_defaults: bool) -> Result<api::Service> {
-        Ok(convert::service_json(&*find(&self.view()?.services, id)?))
+        Ok(convert::service_json(&*self.find_service(id)?))
+    }
+
+    pub(crate) fn find_service(&self, id: &str) -> Result<Arc<pb::Service>> {
+        find(&self.view()?.services, id)
+    }
+
+    pub(crate) fn find_task(&self, id: &str) -> Result<Arc<pb::Task>> {
+        find(&self.view()?.tasks, id)
     }
 
     pub async fn service_create(
@@ -270,7 +278,7 @@ impl Cluster {
         spec: api::ServiceSpec,
         rollback: bool,
     ) -> Result<api::ServiceUpdateResponse> {
-        let service = find(&self.view()?.services, id)?;
+        let service = self.find_service(id)?;
         let spec = self.service_spec(spec).await?;
         self.control()?
             .update_service(&service.id, version, spec, rollback)
@@ -280,7 +288,7 @@ impl Cluster {
     }
 
     pub async fn service_remove(&self, id: &str) -> Result<()> {
-        let service = find(&self.view()?.services, id)?;
+        let service = self.find_service(id)?;
         self.control()?
             .remove_service(&service.id)
             .await
@@ -339,7 +347,12 @@ impl Cluster {
             .iter()
             .map(|v| TASK_STATE.value(v))
             .collect::<Result<_>>()?;
-        let runtimes = filters.get("runtime");
+        // Standalone containers' places on a network are tasks too, and no client expects them unasked.
+        let services_only = ["container".to_owned(), "plugin".to_owned()];
+        let runtimes = match filters.get("runtime") {
+            [] => &services_only[..],
+            asked => asked,
+        };
         let wanted = |t: &pb::Task| {
             let name = crate::request::container_name(t);
             filters.any("id", |id| t.id.starts_with(id))
@@ -348,7 +361,7 @@ impl Cluster {
                 && (services.is_empty() || services.contains(&t.service_id))
                 && (nodes.is_empty() || nodes.contains(&t.node_id))
                 && (desired.is_empty() || desired.contains(&t.desired_state))
-                && (runtimes.is_empty() || runtimes.iter().any(|r| r == runtime(t)))
+                && runtimes.iter().any(|r| r == runtime(t))
         };
         Ok(view
             .tasks
@@ -359,7 +372,7 @@ impl Cluster {
     }
 
     pub async fn task(&self, id: &str) -> Result<api::Task> {
-        Ok(convert::task_json(&*find(&self.view()?.tasks, id)?))
+        Ok(convert::task_json(&*self.find_task(id)?))
     }
 
     pub async fn secrets(&self, filters: &Filters) -> Result<Vec<api::Secret>> {

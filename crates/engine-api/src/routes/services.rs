@@ -1,15 +1,17 @@
 //! `/services`.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::routing::{get, post};
 use engine_types::swarm::ServiceSpec;
 use engine_types::{Error, Result};
 
 use crate::body::Json;
 use crate::params::Params;
-use crate::reply::{Reply, created, done, ok, unsupported};
+use crate::reply::{Reply, created, done, ok};
+use crate::routes::streams::{log_lines, service_log_options};
 use crate::serve::Api;
+use crate::version::ApiVersion;
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -17,10 +19,7 @@ pub fn routes() -> Router<Api> {
         .route("/services/create", post(create))
         .route("/services/{id}", get(inspect).delete(remove))
         .route("/services/{id}/update", post(update))
-        .route(
-            "/services/{id}/logs",
-            get(async || unsupported("reading a service's log through a manager")),
-        )
+        .route("/services/{id}/logs", get(logs))
 }
 
 async fn list(State(api): State<Api>, params: Params) -> Reply {
@@ -47,6 +46,18 @@ async fn update(
     let rollback = rollback(params.text("rollback"))?;
     let cluster = &api.backend.cluster;
     ok(&cluster.service_update(&id, version, spec, rollback).await?)
+}
+
+async fn logs(
+    State(api): State<Api>,
+    Extension(version): Extension<ApiVersion>,
+    Path(id): Path<String>,
+    params: Params,
+) -> Reply {
+    let (options, details) = (service_log_options(&params)?, params.flag("details"));
+    let cluster = &api.backend.cluster;
+    let log = cluster.service_logs(&id, options, details).await?;
+    Ok(log_lines(&api, version, log))
 }
 
 fn rollback(text: &str) -> Result<bool> {

@@ -8,7 +8,7 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use engine::{LogOptions, WaitCondition};
+use engine::{Attached, LogOptions, WaitCondition};
 use engine_types::container::{WaitExitError, WaitResponse};
 use engine_types::{Error, Result};
 use futures_util::StreamExt;
@@ -67,10 +67,29 @@ async fn logs(
     params: Params,
 ) -> Reply {
     let log = api.backend.engine.logs(&id, log_options(&params)?).await?;
+    Ok(log_lines(&api, version, log))
+}
+
+pub fn log_lines(api: &Api, version: ApiVersion, log: Attached) -> Response {
     let framing = Framing { tty: log.tty };
     let content_type = framing.content_type(version);
     let lines = hijack::output(log.output, framing).take_until(api.stop.clone().cancelled_owned());
-    Ok(body::raw(content_type, lines))
+    body::raw(content_type, lines)
+}
+
+/// As for a container's log, but Docker is strict about a service's tail.
+pub fn service_log_options(params: &Params) -> Result<LogOptions> {
+    let options = log_options(params)?;
+    match params.text("tail") {
+        "" | "all" => Ok(options),
+        text if text.parse::<i64>().is_ok_and(|lines| lines < 0) => {
+            Err(Error::invalid("negative tail values not supported"))
+        }
+        _ if options.tail.is_none() => Err(Error::invalid(
+            "tail value must be a positive integer or \"all\"",
+        )),
+        _ => Ok(options),
+    }
 }
 
 fn log_options(params: &Params) -> Result<LogOptions> {

@@ -10,7 +10,8 @@ use engine_types::swarm::{
 
 use crate::body::Json;
 use crate::params::Params;
-use crate::reply::{Reply, done, ok, unsupported};
+use crate::reply::{Reply, done, ok};
+use crate::routes::streams::{log_lines, service_log_options};
 use crate::serve::Api;
 use crate::version::ApiVersion;
 
@@ -28,10 +29,7 @@ pub fn routes() -> Router<Api> {
         .route("/nodes/{id}/update", post(node_update))
         .route("/tasks", get(tasks))
         .route("/tasks/{id}", get(task))
-        .route(
-            "/tasks/{id}/logs",
-            get(async || unsupported("reading a task's log through a manager")),
-        )
+        .route("/tasks/{id}/logs", get(task_logs))
 }
 
 async fn inspect(State(api): State<Api>) -> Reply {
@@ -118,4 +116,15 @@ async fn tasks(State(api): State<Api>, params: Params) -> Reply {
 
 async fn task(State(api): State<Api>, Path(id): Path<String>) -> Reply {
     ok(&api.backend.cluster.task(&id).await?)
+}
+
+async fn task_logs(
+    State(api): State<Api>,
+    Extension(version): Extension<ApiVersion>,
+    Path(id): Path<String>,
+    params: Params,
+) -> Reply {
+    let (options, details) = (service_log_options(&params)?, params.flag("details"));
+    let log = api.backend.cluster.task_logs(&id, options, details).await?;
+    Ok(log_lines(&api, version, log))
 }
