@@ -26,7 +26,7 @@ impl Engine {
     pub async fn archive_get(&self, id: &str, path: &str) -> Result<(String, Chunks)> {
         let container = self.inner.find(id)?;
         let view = View::open(&self.inner, &container, path).await?;
-        let (name, path) = (path.to_owned(), path.to_owned());
+        let (name, shown, path) = (path.to_owned(), path.to_owned(), path.to_owned());
         let container_id = container.id.clone();
         let (view, from, header) = blocking(move || {
             let from = Source::find(&view.root, &view.path)
@@ -42,6 +42,8 @@ impl Engine {
             out.finish(result);
             drop(view);
         });
+        let event = [("path", shown.clone())];
+        self.inner.event(&container, "archive-path", &event);
         Ok((header, receive))
     }
 
@@ -51,6 +53,8 @@ impl Engine {
         if container.with(|record| record.host_config.readonly_rootfs) && view.in_rootfs {
             return Err(Error::forbidden("container rootfs is marked read-only"));
         }
+        let event = [("path", path.to_owned())];
+        self.inner.event(&container, "extract-to-dir", &event);
         let (path, container_id) = (path.to_owned(), container.id.clone());
         blocking(move || {
             let what = |error| not_found(error, &path, &container_id);

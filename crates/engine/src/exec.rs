@@ -10,12 +10,13 @@ use engine_types::{Error, Result};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::conmon::{Conmon, Kind, Started};
 use crate::error::{Doing, blocking, lock};
 use crate::inner::Container;
 use crate::root::Root;
-use crate::runtime::{Conmon, Kind, Started};
+use crate::scene::resolve_user;
 use crate::spec::{capabilities, merge_env, no_new_privileges, resources};
-use crate::start::{resolve_user, translate};
+use crate::start::translate;
 use crate::streams::{Attached, Connection, StdStream, pair};
 use crate::{Engine, names, spec};
 

@@ -49,12 +49,18 @@ impl Engine {
         if container.live().is_none() || self.inner.is_closing() {
             return;
         }
-        let bundle = self.inner.run_dir(&container.id);
-        let end = read_end(&bundle);
+        let end = read_end(&self.inner.run_dir(&container.id));
+        let mut record = container.record();
+        let ran = elapsed(&record.state.started_at, &end.finished);
+        let restart = wants_restart(&record, end.code);
+        end_run(&mut record, &end, restart);
+        // On disk first: with the bundle goes the only other place that knows the exit code.
+        if let Err(error) = self.inner.save_record(&container.id, &record).await {
+            tracing::error!(id = container.id, %error, "the exit code was not saved");
+        }
         self.inner.tear_down(container).await;
-        let (record, started) = self.finish(container, &end);
-        let ran = elapsed(&started, &end.finished);
-        self.inner.save_soon(container);
+        *lock(&container.live) = None;
+        container.change(|record| end_run(record, &end, restart));
         if end.oom_killed {
             self.inner.event(container, "oom", &[]);
         }
@@ -63,47 +69,18 @@ impl Engine {
             ("execDuration", ran.as_secs().to_string()),
         ];
         self.inner.event(container, "die", &attributes);
-        let restart = wants_restart(&record, end.code);
-        let wait = restart.then(|| next_backoff(container, ran));
-        if wait.is_some() {
-            container.change(|record| {
-                record.state.restarting = true;
-                record.restart_count += 1;
-            });
-            self.inner.save_soon(container);
-        }
         container.phase.send_modify(|phase| {
             // Docker counts a container that waits for its restart as running.
-            phase.running = wait.is_some();
+            phase.running = restart;
             phase.exits += 1;
             phase.exit_code = end.code;
         });
         drop(changing);
-        match wait {
-            Some(wait) => self.restart_later(container, wait),
-            None if record.host_config.auto_remove => self.auto_remove(container).await,
-            None => {}
+        if restart {
+            self.restart_later(container, next_backoff(container, ran));
+        } else if record.host_config.auto_remove {
+            self.auto_remove(container).await;
         }
-    }
-
-    /// Writes the end into the record; returns it and when the run began.
-    pub(crate) fn finish(&self, container: &Container, end: &End) -> (Record, Time) {
-        *lock(&container.live) = None;
-        container.change(|record| {
-            let state = &mut record.state;
-            state.running = false;
-            state.paused = false;
-            state.pid = 0;
-            state.exit_code = end.code;
-            state.oom_killed = end.oom_killed;
-            // Files have the time of the last clock tick, which may lie before a short run's beginning.
-            state.finished_at = end.finished.clone().max(state.started_at.clone());
-            if let Some(health) = &mut state.health {
-                health.status = "unhealthy".to_owned();
-            }
-            let started = state.started_at.clone();
-            (record.clone(), started)
-        })
     }
 
     /// Starts it again after the policy's wait, unless somebody stops it meanwhile.
@@ -138,6 +115,25 @@ impl Engine {
         if let Err(error) = self.remove(&container.id, true, true).await {
             tracing::debug!(id = container.id, %error, "automatic removal");
         }
+    }
+}
+
+/// Writes the end into the record, and whether the next run is waited for.
+pub(crate) fn end_run(record: &mut Record, end: &End, restart: bool) {
+    let state = &mut record.state;
+    state.running = false;
+    state.paused = false;
+    state.restarting = restart;
+    state.pid = 0;
+    state.exit_code = end.code;
+    state.oom_killed = end.oom_killed;
+    // Files have the time of the last clock tick, which may lie before a short run's beginning.
+    state.finished_at = end.finished.clone().max(state.started_at.clone());
+    if let Some(health) = &mut state.health {
+        health.status = "unhealthy".to_owned();
+    }
+    if restart {
+        record.restart_count += 1;
     }
 }
 

@@ -219,6 +219,17 @@ impl Inner {
         }]))
     }
 
+    /// Puts a record on disk that memory does not have yet.
+    pub async fn save_record(&self, id: &str, record: &Record) -> Result<()> {
+        let value = serde_json::to_vec(record).doing("encode a container")?;
+        let write = Write {
+            table: Table::Containers,
+            key: id.to_owned(),
+            value: Some(value),
+        };
+        self.store.write(vec![write]).await
+    }
+
     /// Queues the record; the disk follows in its own time, in order.
     pub fn save_soon(&self, container: &Container) {
         match self.save(container) {

@@ -18,6 +18,7 @@
 
 mod archive;
 mod cgroup;
+mod conmon;
 mod control;
 mod copy;
 mod create;
@@ -26,26 +27,36 @@ mod error;
 mod events;
 mod exec;
 mod exit;
+mod filter;
 mod health;
 mod image;
 mod inner;
 mod inspect;
 mod list;
+mod log_reader;
+mod log_tail;
 mod logs;
+mod merge;
 mod names;
 mod network;
 mod poll;
 mod record;
 mod recover;
+mod remove;
 mod root;
 mod runtime;
+mod scene;
 mod signal;
 mod spec;
 mod start;
+mod status;
 mod store;
 mod streams;
 mod top;
+mod update;
+mod validate;
 mod volumes;
+mod wait;
 
 pub use events::Events;
 pub use streams::{Attached, LogOptions, StdStream};
@@ -143,6 +154,7 @@ impl Engine {
             }),
         };
         let restart = engine.recover(records).await?;
+        engine.sweep_layers().await?;
         engine.start_at_boot(restart);
         Ok(engine)
     }

@@ -1,4 +1,4 @@
-//! `docker ps`: rows, filters and the texts of the status column.
+//! `docker ps`: rows and filters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +8,10 @@ use engine_types::{Error, Filters, Result, Time};
 
 use crate::Engine;
 use crate::error::blocking;
+use crate::filter::{name_matches, seconds};
 use crate::inner::{Container, Inner};
-use crate::record::{Record, State};
+use crate::record::Record;
+use crate::status::status_text;
 
 const FILTERS: &[&str] = &[
     "ancestor", "before", "expose", "exited", "health", "id", "is-task", "label", "name",
@@ -230,61 +232,6 @@ fn tree_size(dir: &std::path::Path) -> u64 {
         .sum()
 }
 
-/// Docker's `Status`: "Up 3 seconds (healthy)", "Exited (0) 2 minutes ago", "Created".
-pub(crate) fn status_text(state: &State, now: jiff::Timestamp) -> String {
-    let since = |time: &Time| {
-        let ago = time
-            .as_str()
-            .parse::<jiff::Timestamp>()
-            .map_or(0, |time| now.duration_since(time).as_secs());
-        human_duration(ago.max(0))
-    };
-    match state.status() {
-        "paused" => format!("Up {} (Paused)", since(&state.started_at)),
-        "restarting" => format!(
-            "Restarting ({}) {} ago",
-            state.exit_code,
-            since(&state.finished_at)
-        ),
-        "running" => {
-            let up = format!("Up {}", since(&state.started_at));
-            match state.health.as_ref().map(|health| health.status.as_str()) {
-                Some("starting") => format!("{up} (health: starting)"),
-                Some(health @ ("healthy" | "unhealthy")) => format!("{up} ({health})"),
-                _ => up,
-            }
-        }
-        "removing" => "Removal In Progress".to_owned(),
-        "created" => "Created".to_owned(),
-        _ if state.finished_at.is_zero() => "Created".to_owned(),
-        _ => format!(
-            "Exited ({}) {} ago",
-            state.exit_code,
-            since(&state.finished_at)
-        ),
-    }
-}
-
-/// Go's `units.HumanDuration`.
-fn human_duration(seconds: i64) -> String {
-    let minutes = seconds / 60;
-    // Rounded, as Go does it.
-    let hours = (seconds + 1800) / 3600;
-    match () {
-        () if seconds < 1 => "Less than a second".to_owned(),
-        () if seconds == 1 => "1 second".to_owned(),
-        () if seconds < 60 => format!("{seconds} seconds"),
-        () if minutes == 1 => "About a minute".to_owned(),
-        () if minutes < 60 => format!("{minutes} minutes"),
-        () if hours == 1 => "About an hour".to_owned(),
-        () if hours < 48 => format!("{hours} hours"),
-        () if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
-        () if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
-        () if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
-        () => format!("{} years", hours / 24 / 365),
-    }
-}
-
 fn ports(published: BTreeMap<String, Option<Vec<PortBinding>>>, record: &Record) -> Vec<Port> {
     let mut rows = Vec::new();
     let mut ports = published;
@@ -313,113 +260,4 @@ fn ports(published: BTreeMap<String, Option<Vec<PortBinding>>>, record: &Record)
         }
     }
     rows
-}
-
-/// Part of the name, or anchored with `^` and `$`; Docker shows names with a slash, so both forms count.
-fn name_matches(want: &str, name: &str) -> bool {
-    let (starts, rest) = match want.strip_prefix('^') {
-        Some(rest) => (true, rest),
-        None => (false, want),
-    };
-    let (ends, rest) = match rest.strip_suffix('$') {
-        Some(rest) => (true, rest),
-        None => (false, rest),
-    };
-    let bare = rest.strip_prefix('/').unwrap_or(rest);
-    match (starts || rest.len() != bare.len(), ends) {
-        (true, true) => name == bare,
-        (true, false) => name.starts_with(bare),
-        (false, true) => name.ends_with(bare),
-        (false, false) => name.contains(bare),
-    }
-}
-
-/// Seconds since 1970.
-pub(crate) fn seconds(time: &Time) -> i64 {
-    time.as_str()
-        .parse::<jiff::Timestamp>()
-        .map_or(0, jiff::Timestamp::as_second)
-}
-
-/// The `until` filter: seconds since 1970, a time, or a duration before now (`10m`).
-pub(crate) fn until(filters: &Filters) -> Result<Option<i64>> {
-    let [text] = filters.get("until") else {
-        return match filters.get("until").len() {
-            0 => Ok(None),
-            _ => Err(Error::invalid("more than one until filter specified")),
-        };
-    };
-    let invalid = || Error::invalid(format!("invalid filter 'until={text}'"));
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Ok(Some(seconds as i64));
-    }
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Ok(Some(time.as_second()));
-    }
-    let nanos = crate::image::changes::duration(text).ok_or_else(invalid)?;
-    Ok(Some(
-        jiff::Timestamp::now().as_second() - nanos / 1_000_000_000,
-    ))
-}
-
-/// `label!=…` filters: none of them may hold.
-pub(crate) fn labels_exclude(filters: &Filters, labels: &BTreeMap<String, String>) -> bool {
-    !filters
-        .get("label!")
-        .iter()
-        .any(|want| match want.split_once('=') {
-            Some((name, value)) => labels.get(name).is_some_and(|have| have == value),
-            None => labels.contains_key(want),
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations() {
-        for (seconds, expected) in [
-            (0, "Less than a second"),
-            (1, "1 second"),
-            (59, "59 seconds"),
-            (60, "About a minute"),
-            (150, "2 minutes"),
-            (3600, "About an hour"),
-            (7200, "2 hours"),
-            (3 * 86400, "3 days"),
-            (21 * 86400, "3 weeks"),
-            (90 * 86400, "3 months"),
-            (800 * 86400, "2 years"),
-        ] {
-            assert_eq!(human_duration(seconds), expected, "{seconds}");
-        }
-    }
-
-    #[test]
-    fn name_filters() {
-        for (want, name, expected) in [
-            ("web", "my-web-1", true),
-            ("^/web$", "web", true),
-            ("^web$", "web1", false),
-            ("^web", "web1", true),
-            ("/web", "xweb", false),
-        ] {
-            assert_eq!(name_matches(want, name), expected, "{want} {name}");
-        }
-    }
-
-    #[test]
-    fn statuses() {
-        let now: jiff::Timestamp = "2026-01-01T00:01:00Z".parse().unwrap();
-        let mut state = State::default();
-        assert_eq!(status_text(&state, now), "Created");
-        state.started_at = Time("2026-01-01T00:00:57Z".to_owned());
-        state.running = true;
-        assert_eq!(status_text(&state, now), "Up 3 seconds");
-        state.running = false;
-        state.exit_code = 3;
-        state.finished_at = Time("2026-01-01T00:00:58Z".to_owned());
-        assert_eq!(status_text(&state, now), "Exited (3) 2 seconds ago");
-    }
 }

@@ -8,7 +8,7 @@ use engine_types::Result;
 use engine_types::container::HostConfig;
 
 use crate::error::lock;
-use crate::exit::{conmon_of, read_end};
+use crate::exit::{conmon_of, end_run, read_end};
 use crate::image::{layers, overlay};
 use crate::inner::{Container, Inner, Live};
 use crate::record::Record;
@@ -80,19 +80,21 @@ impl Engine {
             return;
         }
         if bundle.exists() || was_running {
-            let end = read_end(&bundle);
-            inner.tear_down(container).await;
-            let host = container.with(|record| record.host_config.clone());
-            inner.scrub(&container.id, &host).await;
             if was_running {
-                let (_, _) = self.finish(container, &end);
+                let end = read_end(&bundle);
+                container.change(|record| end_run(record, &end, false));
+                if let Err(error) = inner.save_record(&container.id, &container.record()).await {
+                    tracing::error!(id = container.id, %error, "the exit code was not saved");
+                }
                 let attributes = [("exitCode", end.code.to_string())];
                 inner.event(container, "die", &attributes);
                 container
                     .phase
                     .send_modify(|phase| phase.exit_code = end.code);
-                inner.save_soon(container);
             }
+            inner.tear_down(container).await;
+            let host = container.with(|record| record.host_config.clone());
+            inner.scrub(&container.id, &host).await;
         }
         // A copy was under way when the daemon died.
         for path in [

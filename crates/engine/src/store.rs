@@ -3,6 +3,7 @@
 //! All of it is read once, at start; memory is the truth while the daemon runs. Writes that arrive while a commit is on
 //! its way to the disk share the next one, so that twenty containers created at once cost a few syncs, not twenty.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc;
 
@@ -58,9 +59,18 @@ pub(crate) struct Store {
 impl Store {
     pub fn open(path: &Path) -> Result<(Self, Loaded)> {
         let what = format!("open {}", path.display());
+        // Environments of containers are in it, and with them secrets.
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .doing(&what)?;
         let database = Database::builder()
             .set_cache_size(1 << 20)
-            .create(path)
+            .create_file(file)
             .doing(&what)?;
         let loaded = Loaded {
             containers: rows(&database, Table::Containers).map_err(|e| e.context(&what))?,

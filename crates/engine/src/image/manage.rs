@@ -1,17 +1,15 @@
-//! The image methods of [`Engine`].
+//! Images listed, looked at, named and removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine_types::{Error, Filters, Result, Time, container, image};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
-use super::load::{self, ChunkReader};
 use super::reference::Reference;
 use super::remove::{User, deleted};
-use super::{Image, ImageFile, save};
-use crate::error::{Doing, blocking};
-use crate::{Chunks, Engine, Progress};
+use super::{Image, ImageFile};
+use crate::Engine;
+use crate::error::blocking;
 
 impl Engine {
     pub async fn images(&self, _all: bool, filters: &Filters) -> Result<Vec<image::Summary>> {
@@ -27,7 +25,7 @@ impl Engine {
         ])?;
         let before = self.created_of(filters.get("before"))?;
         let since = self.created_of(filters.get("since"))?;
-        let until = crate::list::until(filters)?;
+        let until = crate::filter::until(filters)?;
         let dangling = flag(filters, "dangling")?;
         let images = &self.inner.images;
         let mut rows = Vec::new();
@@ -41,7 +39,7 @@ impl Engine {
                 && until.is_none_or(|limit| created < limit)
                 && dangling.is_none_or(|want| names.is_empty() == want)
                 && filters.labels_match("label", &labels)
-                && crate::list::labels_exclude(filters, &labels);
+                && crate::filter::labels_exclude(filters, &labels);
             if !filters.get("reference").is_empty() {
                 names.retain(|name| filters.any("reference", |want| matches(want, name)));
                 if names.is_empty() {
@@ -133,103 +131,6 @@ impl Engine {
         Ok(Value::Array(rows))
     }
 
-    /// `docker import`: a root file system as a tar, compressed or not.
-    pub async fn image_import(
-        &self,
-        body: Chunks,
-        reference: &str,
-        message: &str,
-        changes: &[String],
-    ) -> Result<Progress> {
-        let reference = match reference {
-            "" => None,
-            name => Some(Reference::parse(name)?),
-        };
-        let message = if message.is_empty() {
-            "Imported from -"
-        } else {
-            message
-        }
-        .to_owned();
-        let changes = changes.to_vec();
-        let engine = self.clone();
-        Ok(progress(async move |send| {
-            let _changing = engine.inner.images.changing.read().await;
-            let inner = engine.inner.clone();
-            let file = blocking(move || {
-                load::import(&inner.images, ChunkReader::new(body), &message, &changes)
-            })
-            .await?;
-            let id = engine.inner.images.add(file).await?;
-            if let Some(reference) = &reference {
-                engine.inner.images.tag(&id, reference).await?;
-            }
-            engine.image_event("import", &id, reference.as_ref().map(Reference::tagged));
-            let _ = send.send(Ok(json!({"status": id}))).await;
-            Ok(())
-        }))
-    }
-
-    /// `docker load`: docker-archive or OCI layout.
-    pub async fn image_load(&self, body: Chunks, _quiet: bool) -> Result<Progress> {
-        let spool = tempfile::Builder::new()
-            .prefix("load-")
-            .tempdir_in(&self.inner.tmp)
-            .doing("create a spool folder")?;
-        let engine = self.clone();
-        Ok(progress(async move |send| {
-            let images = &engine.inner.images;
-            let _changing = images.changing.read().await;
-            let inner = engine.inner.clone();
-            let found =
-                blocking(move || load::load(&inner.images, ChunkReader::new(body), spool.path()))
-                    .await?;
-            for found in found {
-                let id = images.add(found.file).await?;
-                let mut lines = Vec::new();
-                for reference in &found.names {
-                    let name = images.tag(&id, reference).await?;
-                    lines.push(format!("Loaded image: {name}\n"));
-                }
-                if lines.is_empty() {
-                    lines.push(format!("Loaded image ID: {id}\n"));
-                }
-                engine.image_event("load", &id, found.names.first().map(Reference::tagged));
-                for line in lines {
-                    let _ = send.send(Ok(json!({"stream": line}))).await;
-                }
-            }
-            Ok(())
-        }))
-    }
-
-    pub async fn image_save(&self, names: &[String]) -> Result<Chunks> {
-        let selected = save::select(&self.inner.images, names)?;
-        let (send, receive) = mpsc::channel(8);
-        for image in &selected {
-            self.image_event("save", &image.image.id, None);
-        }
-        let inner = self.inner.clone();
-        tokio::task::spawn_blocking(move || {
-            let mut out = save::ChunkWriter::new(send);
-            let result = save::write(&inner.images, &selected, &mut out);
-            out.finish(result);
-        });
-        Ok(receive)
-    }
-
-    pub async fn image_pull(
-        &self,
-        reference: &str,
-        _platform: &str,
-        _auth: &str,
-    ) -> Result<Progress> {
-        let name = Reference::parse(reference)?.tagged();
-        Err(Error::not_implemented(format!(
-            "pulling {name} from a registry is not supported by this build yet: use docker load or docker import"
-        )))
-    }
-
     pub async fn image_tag(&self, name: &str, repository: &str, tag: &str) -> Result<()> {
         let image = self.inner.images.find(name)?;
         let text = match tag {
@@ -262,7 +163,7 @@ impl Engine {
     pub async fn image_prune(&self, filters: &Filters) -> Result<(Vec<image::DeleteItem>, u64)> {
         filters.validate(&["dangling", "label", "label!", "until"])?;
         let all = flag(filters, "dangling")? == Some(false);
-        let until = crate::list::until(filters)?;
+        let until = crate::filter::until(filters)?;
         let images = &self.inner.images;
         let users = self.image_users();
         let (mut items, mut freed) = (Vec::new(), 0);
@@ -275,7 +176,7 @@ impl Engine {
                 && (all || !named)
                 && until.is_none_or(|limit| created(&file) < limit)
                 && filters.labels_match("label", &labels)
-                && crate::list::labels_exclude(filters, &labels);
+                && crate::filter::labels_exclude(filters, &labels);
             if !wanted {
                 continue;
             }
@@ -294,8 +195,11 @@ impl Engine {
     /// Removes layers that neither an image nor a container needs.
     pub(crate) async fn sweep_layers(&self) -> Result<Vec<String>> {
         let inner = self.inner.clone();
-        // No layer may arrive, and no container be created, between looking and removing.
-        let _changing = self.inner.images.changing.write().await;
+        // No layer may arrive, and no container be created, between looking and removing. While one does, the sweep is
+        // left to the next removal or start: nobody waits for a long load.
+        let Ok(_changing) = self.inner.images.changing.try_write() else {
+            return Ok(Vec::new());
+        };
         let mut keep: BTreeSet<String> = inner.images.layers_in_use();
         for container in inner.all() {
             keep.extend(container.with(|record| record.layers.clone()));
@@ -327,7 +231,7 @@ impl Engine {
         }
     }
 
-    fn image_event(&self, action: &str, id: &str, name: Option<String>) {
+    pub(super) fn image_event(&self, action: &str, id: &str, name: Option<String>) {
         let name = name.unwrap_or_else(|| id.to_owned());
         let attributes = BTreeMap::from([("name".to_owned(), name)]);
         self.inner
@@ -341,21 +245,6 @@ impl Engine {
             .map(|name| Ok(created(&self.inner.images.find(name)?.parsed()?)))
             .transpose()
     }
-}
-
-/// Runs `work` in the background; its failure becomes the stream's last item.
-fn progress<F>(work: impl FnOnce(mpsc::Sender<Result<Value>>) -> F) -> Progress
-where
-    F: Future<Output = Result<()>> + Send + 'static,
-{
-    let (send, receive) = mpsc::channel(16);
-    let work = work(send.clone());
-    tokio::spawn(async move {
-        if let Err(error) = work.await {
-            let _ = send.send(Err(error)).await;
-        }
-    });
-    receive
 }
 
 fn labels(file: &ImageFile) -> BTreeMap<String, String> {

@@ -1,5 +1,6 @@
 //! Images of this host: configurations by id, names that point at them, layers on disk.
 
+pub(crate) mod attributes;
 pub(crate) mod changes;
 pub(crate) mod compression;
 pub(crate) mod layers;
@@ -10,6 +11,7 @@ pub(crate) mod reference;
 pub(crate) mod remove;
 pub(crate) mod save;
 pub(crate) mod tarsplit;
+pub(crate) mod transfer;
 pub(crate) mod unpack;
 
 #[cfg(test)]

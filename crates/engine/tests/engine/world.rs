@@ -138,7 +138,7 @@ impl World {
             self.engine.remove(&row.id, true, true).await.unwrap();
         }
         self.engine.shutdown().await;
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap();
         let data = self.config.data_root.to_string_lossy();
         let left: Vec<&str> = mounts
             .lines()
@@ -283,7 +283,7 @@ impl Drop for World {
         }
         // The folder of namespaces is a mount point; with it the test's folder could not go.
         let dir = self.dir.path().to_string_lossy();
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap_or_default();
         let ours = mounts.lines().filter_map(|line| line.split(' ').nth(1));
         for target in ours
             .filter(|target| target.starts_with(&*dir))
