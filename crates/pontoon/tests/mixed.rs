@@ -1,0 +1,596 @@
+//! One swarm of Pontoon and of Docker's own daemon (20.10).
+//!
+//! This kernel has no IPVS: a Docker node answers a service's name with an address behind which nothing is. So what is
+//! shown for services are their tasks, by `tasks.<service>` and in endpoint mode dnsrr.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod common;
+mod mixed_common;
+
+use common::container::{address, inspect, run};
+use common::{Differences, Shell as _, eventually, init, join, until};
+use lab::Host;
+use mixed_common::Kind::{Docker, Pontoon};
+use mixed_common::{
+    Kind, PATIENCE, agree, all_reach_all, container_of, hosts, join_as, places, runs, service,
+    swarm, tasks,
+};
+
+const MODES: &str =
+    "docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}}'";
+
+#[test]
+fn a_docker_worker_shares_a_pontoon_swarm() {
+    one_overlay([Pontoon, Docker]);
+}
+
+#[test]
+fn a_pontoon_worker_shares_a_docker_swarm() {
+    one_overlay([Docker, Pontoon]);
+}
+
+fn one_overlay(kinds: [Kind; 2]) {
+    let (world, nodes) = swarm(kinds);
+    let [manager, worker] = &nodes;
+    eventually(
+        PATIENCE,
+        "h1 Ready Active Leader\nh2 Ready Active".to_owned(),
+        || {
+            manager
+                .ok(&format!("{MODES} | sort"))
+                .trim_end()
+                .lines()
+                .map(str::trim_end)
+                .collect::<Vec<_>>()
+                .join("\n")
+        },
+    );
+    let node = manager.json("docker node inspect -f '{{json .}}' h2");
+    let mut rows = Differences::default();
+    for (field, expected) in [
+        ("/Spec/Role", "worker"),
+        ("/Description/Platform/OS", "linux"),
+        ("/Description/Platform/Architecture", "x86_64"),
+        (
+            "/Description/Engine/EngineVersion",
+            &worker.ok("docker version -f '{{.Server.Version}}'"),
+        ),
+        ("/Status/Addr", &worker.addr.to_string()),
+    ] {
+        rows.compare(
+            field,
+            expected,
+            node.pointer(field)
+                .and_then(|v| v.as_str())
+                .unwrap_or_default(),
+        );
+    }
+    rows.assert_none();
+    assert!(
+        node["Description"]["Resources"]["MemoryBytes"]
+            .as_u64()
+            .unwrap()
+            > 1 << 20
+    );
+    let plugins = node["Description"]["Engine"]["Plugins"].as_array().unwrap();
+    let overlay =
+        |plugin: &&serde_json::Value| plugin["Type"] == "Network" && plugin["Name"] == "overlay";
+    assert!(plugins.iter().any(|plugin| overlay(&plugin)), "{plugins:?}");
+
+    manager.ok("docker network create -d overlay --attachable net");
+    service(manager, "vip", "--network net --replicas 4", "sleep 1d");
+    service(
+        manager,
+        "rr",
+        "--network net --mode global --endpoint-mode dnsrr",
+        "sleep 1d",
+    );
+    run(manager, "c1", "--network net");
+    run(worker, "c2", "--network net");
+    runs(manager, "vip", "4/4");
+    runs(manager, "rr", "2/2");
+    assert_eq!(tasks(manager, "rr"), ["h1 Running", "h2 Running"]);
+    assert_eq!(
+        tasks(manager, "vip"),
+        ["h1 Running", "h1 Running", "h2 Running", "h2 Running"]
+    );
+    assert_eq!(places(&nodes, "net").len(), 8);
+    all_reach_all(&nodes, "net", &["vip", "rr"]);
+    agree(&nodes, "net");
+    // The same answer everywhere, whoever asks.
+    for (host, container) in [(manager, "c1"), (worker, "c2")] {
+        let rr = common::container::resolve(host, container, "rr");
+        assert_eq!(
+            rr,
+            common::container::resolve(host, container, "tasks.rr"),
+            "{}",
+            host.name
+        );
+    }
+    let full = "docker exec c1 ping -c1 -W1 -s 1400 c2";
+    manager.ok(full);
+
+    // Away and back: nothing of the swarm is left on the worker, and nothing of the worker in the network.
+    worker.ok("docker rm -f c2");
+    worker.ok("docker swarm leave");
+    assert_eq!(
+        worker.ok("docker info -f '{{.Swarm.LocalNodeState}}'"),
+        "inactive"
+    );
+    eventually(PATIENCE, String::new(), || worker.ok("docker ps -q"));
+    assert_eq!(worker.ok("docker network ls -q -f driver=overlay"), "");
+    manager.ok("docker node rm --force h2");
+    runs(manager, "vip", "4/4");
+    assert_eq!(tasks(manager, "vip"), ["h1 Running"; 4]);
+    all_reach_all(&nodes[..1], "net", &["vip", "rr"]);
+    agree(&nodes[..1], "net");
+    join(worker, manager);
+    runs(manager, "rr", "2/2");
+    all_reach_all(&nodes, "net", &["vip", "rr"]);
+    world.end();
+}
+
+#[test]
+fn a_docker_worker_does_what_a_pontoon_manager_says() {
+    orders([Pontoon, Docker]);
+}
+
+#[test]
+fn a_pontoon_worker_does_what_a_docker_manager_says() {
+    orders([Docker, Pontoon]);
+}
+
+fn orders(kinds: [Kind; 2]) {
+    let (world, [manager, worker]) = swarm(kinds);
+    let (manager, worker) = (&manager, &worker);
+    manager.ok("docker node update --label-add zone=b h2");
+    manager.ok("echo secret | docker secret create s -; echo config | docker config create k -");
+    let there = "--constraint node.labels.zone==b";
+    service(
+        manager,
+        "files",
+        &format!(
+            "{there} --secret source=s,target=renamed,mode=0400 --config source=k,target=/etc/k --hostname '{{{{.Node.Hostname}}}}-x' \
+             --env SLOT={{{{.Task.Slot}}}} --health-cmd 'test -f /tmp/ok' --health-interval 1s --health-retries 20"
+        ),
+        "sh -c 'echo begins; echo wrong >&2; sleep 2; touch /tmp/ok; exec sleep 1d'",
+    );
+    service(
+        manager,
+        "web",
+        &format!("{there} --publish mode=host,target=80,published=8080"),
+        "sh -c 'echo hello >/tmp/index.html; exec httpd -f -h /tmp'",
+    );
+    service(
+        manager,
+        "exits",
+        &format!("{there} --restart-condition none"),
+        "sh -c 'exit 3'",
+    );
+    service(manager, "many", "--replicas 3", "sleep 1d");
+    for (name, replicas) in [("files", "1/1"), ("web", "1/1"), ("many", "3/3")] {
+        runs(manager, name, replicas);
+    }
+    assert_eq!(tasks(manager, "files"), ["h2 Running"]);
+
+    let files = container_of(worker, "files");
+    assert_eq!(
+        inspect(worker, &files, "{{.State.Health.Status}}"),
+        "healthy"
+    );
+    let exec = |command: &str| worker.ok(&format!("docker exec {files} {command}"));
+    assert_eq!(exec("cat /run/secrets/renamed /etc/k"), "secret\nconfig");
+    assert_eq!(exec("stat -c %a /run/secrets/renamed"), "400");
+    assert_eq!(exec("sh -c 'echo $SLOT; hostname'"), "1\nh2-x");
+
+    assert_eq!(
+        manager.ok(&format!("curl -s -m 3 http://{}:8080/", worker.addr)),
+        "hello"
+    );
+    let status = |name: &str| {
+        let id = manager.ok(&format!("docker service ps -q {name}"));
+        manager.json(&format!(
+            "docker inspect --type task -f '{{{{json .Status}}}}' {id}"
+        ))
+    };
+    let port = status("web")["PortStatus"]["Ports"][0].clone();
+    assert_eq!(
+        (port["PublishedPort"].as_u64(), port["PublishMode"].as_str()),
+        (Some(8080), Some("host"))
+    );
+    eventually(PATIENCE, Some("failed".to_owned()), || {
+        status("exits")["State"].as_str().map(str::to_owned)
+    });
+    let exited = status("exits");
+    assert_eq!(exited["ContainerStatus"]["ExitCode"], 3);
+    assert_eq!(exited["Err"], "task: non-zero exit (3)");
+
+    // The worker's lines come through the manager.
+    let logs = |options: &str| {
+        let output = manager.sh(&format!(
+            "timeout 10 docker service logs --raw {options} files"
+        ));
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        (output.stdout, output.stderr)
+    };
+    assert_eq!(logs(""), ("begins\n".to_owned(), "wrong\n".to_owned()));
+    assert_eq!(logs("--tail 0"), (String::new(), String::new()));
+    let named = manager.ok("timeout 10 docker service logs -t files 2>/dev/null");
+    assert!(
+        named.contains("files.1.") && named.contains("@h2    | begins"),
+        "{named}"
+    );
+    let task = manager.ok("docker service ps -q files");
+    assert!(
+        manager
+            .ok(&format!(
+                "timeout 10 docker service logs {task} 2>/dev/null"
+            ))
+            .ends_with("| begins")
+    );
+
+    manager.ok("docker service scale -d many=6");
+    runs(manager, "many", "6/6");
+    assert_eq!(
+        tasks(manager, "many"),
+        [["h1 Running"; 3], ["h2 Running"; 3]].concat()
+    );
+    manager.ok("docker service update -d --env-add NEW=1 --update-parallelism 0 many");
+    let new = "docker ps -q -f label=com.docker.swarm.service.name=many | xargs -n1 docker inspect -f '{{.Config.Env}}' | grep -c NEW=1";
+    eventually(PATIENCE, "3".to_owned(), || {
+        worker.sh(new).stdout.trim().to_owned()
+    });
+    manager.ok("docker service rollback -d many");
+    eventually(PATIENCE, "0".to_owned(), || {
+        worker.sh(new).stdout.trim().to_owned()
+    });
+    manager.ok("docker node update --availability drain h2");
+    eventually(
+        PATIENCE,
+        ["h1 Running"; 6].map(str::to_owned).to_vec(),
+        || tasks(manager, "many"),
+    );
+    eventually(PATIENCE, String::new(), || worker.ok("docker ps -q"));
+    let free = format!("curl -s -m 3 http://{}:8080/", worker.addr);
+    assert_ne!(manager.sh(&free).status, 0);
+    manager.ok("docker node update --availability active h2");
+    runs(manager, "files", "1/1");
+    runs(manager, "web", "1/1");
+    manager.ok("docker node ps h2");
+    manager.ok("docker service rm files web exits many");
+    eventually(PATIENCE, String::new(), || worker.ok("docker ps -aq"));
+    world.end();
+}
+
+#[test]
+fn either_daemon_dies_and_returns() {
+    let (world, nodes) = swarm([Pontoon, Docker]);
+    crash_and_return(&nodes, [Pontoon, Docker]);
+    world.end();
+}
+
+#[test]
+fn either_daemon_dies_and_returns_in_a_docker_swarm() {
+    let (world, nodes) = swarm([Docker, Pontoon]);
+    crash_and_return(&nodes, [Docker, Pontoon]);
+    world.end();
+}
+
+fn crash_and_return(nodes: &[Host; 2], kinds: [Kind; 2]) {
+    let manager = &nodes[0];
+    manager.ok("docker network create -d overlay --attachable net");
+    service(
+        manager,
+        "rr",
+        "--network net --mode global --endpoint-mode dnsrr",
+        "sleep 1d",
+    );
+    for host in nodes {
+        run(host, &format!("c-{}", host.name), "--network net");
+    }
+    runs(manager, "rr", "2/2");
+    all_reach_all(nodes, "net", &["rr"]);
+    for (host, kind) in nodes.iter().zip(kinds) {
+        let own = format!("c-{}", host.name);
+        let before = inspect(host, &own, "{{.State.Pid}}");
+        host.kill_daemon().unwrap();
+        host.restart_daemon().unwrap();
+        match kind {
+            // In a swarm Docker's containers end with their daemon, and nobody starts this one again.
+            Docker => drop(host.ok(&format!("docker start {own}"))),
+            Pontoon => assert_eq!(inspect(host, &own, "{{.State.Pid}}"), before),
+        }
+        runs(manager, "rr", "2/2");
+        all_reach_all(nodes, "net", &["rr"]);
+        agree(nodes, "net");
+    }
+}
+
+#[test]
+fn an_address_that_moves_never_reaches_its_old_place() {
+    let (world, nodes) = swarm([Pontoon, Docker]);
+    let [h1, h2] = &nodes;
+    h1.ok("docker network create -d overlay --attachable --subnet 10.99.8.0/24 net");
+    run(h1, "on1", "--network net");
+    run(h2, "on2", "--network net");
+    all_reach_all(&nodes, "net", &[]);
+    for (from, to, watcher) in [(h1, h2, "on1"), (h2, h1, "on2"), (h1, h2, "on1")] {
+        let moved = format!("--network net --ip 10.99.8.77 --hostname at-{}", from.name);
+        run(from, "moved", &moved);
+        all_reach_all(&nodes, "net", &[]);
+        from.ok("docker rm -f moved");
+        let moved = format!("--network net --ip 10.99.8.77 --hostname at-{}", to.name);
+        run(to, "moved", &moved);
+        assert_eq!(address(to, "moved", "net"), "10.99.8.77");
+        until(PATIENCE, "the new place answers", || {
+            common::container::pings(from, watcher, "10.99.8.77")
+        });
+        all_reach_all(&nodes, "net", &[]);
+        to.ok("docker rm -f moved");
+        until(PATIENCE, "nothing answers", || {
+            !common::container::pings(from, watcher, "10.99.8.77")
+        });
+    }
+    world.end();
+}
+
+#[test]
+fn a_network_has_its_mtu_its_subnets_and_the_swarms_data_path_port() {
+    for kinds in [[Pontoon, Docker], [Docker, Pontoon]] {
+        let (world, nodes) = hosts(kinds);
+        let [manager, worker] = &nodes;
+        manager.ok(&format!(
+            "docker swarm init --advertise-addr {0} --listen-addr {0}:2377 --data-path-port 7789 --default-addr-pool 10.77.0.0/16",
+            manager.addr
+        ));
+        join(worker, manager);
+        manager.ok(
+            "docker network create -d overlay --attachable --opt com.docker.network.driver.mtu=1300 \
+             --subnet 10.98.1.0/24 --subnet 10.98.2.0/24 net",
+        );
+        for (host, name, address) in [
+            (manager, "a1", "10.98.1.10"),
+            (worker, "b1", "10.98.1.11"),
+            (manager, "a2", "10.98.2.10"),
+            (worker, "b2", "10.98.2.11"),
+        ] {
+            run(host, name, &format!("--network net --ip {address}"));
+            assert_eq!(
+                host.ok(&format!("docker exec {name} cat /sys/class/net/eth0/mtu")),
+                "1250"
+            );
+        }
+        for (host, _) in nodes.iter().zip(kinds).filter(|(_, kind)| *kind == Docker) {
+            route_between_subnets(host, "net");
+        }
+        all_reach_all(&nodes, "net", &[]);
+        let ports = |host: &Host| host.ok("ss -Hlun | awk '{print $4}' | sed 's/.*://'");
+        for host in &nodes {
+            assert!(
+                ports(host).lines().any(|port| port == "7789"),
+                "{}",
+                host.name
+            );
+        }
+        manager.ok("docker network create -d overlay --attachable pooled");
+        run(worker, "pooled", "--network pooled");
+        assert!(address(worker, "pooled", "pooled").starts_with("10.77."));
+        world.end();
+    }
+}
+
+/// Docker's network namespaces forward only when the machine's first namespace did when they were made, and a lab does
+/// not touch that one.
+fn route_between_subnets(host: &Host, network: &str) {
+    let id = host.ok(&format!(
+        "docker network inspect -f '{{{{.Id}}}}' {network}"
+    ));
+    let netns = host.dir().join("exec/netns");
+    host.ok(&format!(
+        "nsenter --net=$(ls -d {}/*-{}) sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'",
+        netns.display(),
+        &id[..10]
+    ));
+}
+
+#[test]
+fn a_node_that_dies_is_forgotten() {
+    let (world, nodes) = swarm([Pontoon, Docker, Pontoon]);
+    let [h1, h2, h3] = &nodes;
+    h1.ok("docker network create -d overlay --attachable net");
+    service(
+        h1,
+        "rr",
+        "--network net --mode global --endpoint-mode dnsrr",
+        "sleep 1d",
+    );
+    for host in &nodes {
+        run(host, &format!("c-{}", host.name), "--network net");
+    }
+    runs(h1, "rr", "3/3");
+    all_reach_all(&nodes, "net", &["rr"]);
+    h3.power_off().unwrap();
+    all_reach_all(&nodes[..2], "net", &["rr"]);
+    for host in [h1, h2] {
+        let own = format!("c-{}", host.name);
+        until(PATIENCE, "its name is gone", || {
+            common::container::resolve(host, &own, "c-h3").is_empty()
+        });
+    }
+    agree(&nodes[..2], "net");
+    eventually(PATIENCE, "Down".to_owned(), || {
+        h1.ok("docker node ls -f name=h3 --format '{{.Status}}'")
+    });
+    h1.ok("docker node rm h3");
+    world.end();
+}
+
+#[test]
+fn a_pontoon_node_is_no_manager_of_a_docker_swarm() {
+    let (world, [docker, pontoon]) = hosts([Docker, Pontoon]);
+    init(&docker);
+    let refused = join_as("manager", &pontoon, &docker);
+    assert_ne!(refused.status, 0);
+    assert!(
+        refused.stderr.contains("join with the worker token"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(
+        pontoon.ok("docker info -f '{{.Swarm.LocalNodeState}}'"),
+        "inactive"
+    );
+    assert_eq!(docker.ok("docker node ls --format '{{.Hostname}}'"), "h1");
+    assert_eq!(
+        docker.ok("docker info -f '{{.Swarm.Managers}} {{.Swarm.Nodes}}'"),
+        "1 1"
+    );
+
+    join(&pontoon, &docker);
+    service(&docker, "s", "--replicas 2", "sleep 1d");
+    runs(&docker, "s", "2/2");
+    docker.ok("docker node promote h2");
+    let error = || pontoon.ok("docker info -f '{{.Swarm.Error}}'");
+    until(PATIENCE, "the node says why not", || {
+        error().contains("cannot become a manager")
+    });
+    assert_eq!(tasks(&docker, "s"), ["h1 Running", "h2 Running"]);
+    assert_eq!(docker.ok("docker info -f '{{.Swarm.Managers}}'"), "1");
+    // The way round: out, and in again as a worker.
+    pontoon.ok("docker swarm leave");
+    docker.ok("docker node rm --force h2");
+    join(&pontoon, &docker);
+    docker.ok("docker service scale -d s=4");
+    runs(&docker, "s", "4/4");
+    assert!(error().is_empty());
+    world.end();
+}
+
+#[test]
+fn a_docker_node_is_no_second_manager_of_a_pontoon_swarm() {
+    let (world, [pontoon, docker]) = swarm([Pontoon, Docker]);
+    let promoted = pontoon.sh("docker node promote h2");
+    assert_ne!(promoted.status, 0);
+    assert!(
+        promoted.stderr.contains("nodes cannot be promoted"),
+        "{}",
+        promoted.stderr
+    );
+    docker.ok("docker swarm leave");
+    let refused = join_as("manager", &docker, &pontoon);
+    assert_ne!(refused.status, 0);
+    assert!(
+        refused.stderr.contains("join with the worker token"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(
+        docker.ok("docker info -f '{{.Swarm.LocalNodeState}}'"),
+        "inactive"
+    );
+    assert_eq!(pontoon.ok("docker info -f '{{.Swarm.Managers}}'"), "1");
+    assert_eq!(
+        pontoon.ok("docker node ls -f role=manager --format '{{.Hostname}}'"),
+        "h1"
+    );
+    join(&docker, &pontoon);
+    world.end();
+}
+
+#[test]
+fn three_docker_managers_lose_their_leader_and_change_their_root() {
+    let (world, nodes) = hosts([Docker, Docker, Docker, Pontoon]);
+    let [h1, h2, h3, worker] = &nodes;
+    init(h1);
+    for manager in [h2, h3] {
+        let joined = join_as("manager", manager, h1);
+        assert_eq!(joined.status, 0, "{}", joined.stderr);
+    }
+    join(worker, h1);
+    h1.ok("docker network create -d overlay --attachable net");
+    service(
+        h1,
+        "rr",
+        "--network net --mode global --endpoint-mode dnsrr",
+        "sleep 1d",
+    );
+    runs(h1, "rr", "4/4");
+    let managers = || {
+        worker
+            .ok("docker info -f '{{range .Swarm.RemoteManagers}}{{.Addr}} {{end}}'")
+            .split_whitespace()
+            .count()
+    };
+    eventually(PATIENCE, 3, managers);
+
+    let task = container_of(worker, "rr");
+    h1.power_off().unwrap();
+    let ready = || {
+        h2.sh("docker node ls -f name=h4 --format '{{.Status}}'")
+            .stdout
+            .trim()
+            .to_owned()
+    };
+    eventually(PATIENCE, "Ready".to_owned(), ready);
+    assert_eq!(container_of(worker, "rr"), task, "the task has not noticed");
+    service(
+        h2,
+        "new",
+        "--constraint node.hostname==h4 --network net --replicas 2",
+        "sleep 1d",
+    );
+    runs(h2, "new", "2/2");
+    all_reach_all(&nodes[1..], "net", &["rr", "new"]);
+
+    h1.restart_daemon().unwrap();
+    let root = |host: &Host| {
+        std::fs::read(host.dir().join("data/swarm/certificates/swarm-root-ca.crt")).unwrap()
+    };
+    let old = root(worker);
+    h2.ok("timeout 30 docker swarm ca --rotate --quiet");
+    assert_ne!(root(worker), old);
+    assert_eq!(root(worker), root(h2));
+    eventually(PATIENCE, "Ready Ready".to_owned(), || {
+        h2.ok("docker node ls -f name=h4 --format '{{.Status}} {{.TLSStatus}}'")
+    });
+    h2.ok("docker service scale -d new=3");
+    runs(h2, "new", "3/3");
+    world.end();
+}
+
+#[test]
+fn a_cut_heals() {
+    let (mut world, nodes) = swarm([Docker, Pontoon, Pontoon, Docker]);
+    let [h1, h2, h3, h4] = &nodes;
+    h1.ok("docker network create -d overlay --attachable net");
+    service(
+        h1,
+        "rr",
+        "--network net --mode global --endpoint-mode dnsrr",
+        "sleep 1d",
+    );
+    for host in &nodes {
+        run(host, &format!("c-{}", host.name), "--network net");
+    }
+    runs(h1, "rr", "4/4");
+    all_reach_all(&nodes, "net", &["rr"]);
+    world.lab().partition(&["h3", "h4"]).unwrap();
+    // Both sides change while they do not hear of each other.
+    for host in [h2, h3, h4] {
+        host.ok(&format!("docker rm -f c-{}", host.name));
+    }
+    run(h2, "new", "--network net");
+    for (host, lost) in [(h1, "c-h3"), (h2, "c-h4")] {
+        let asks = if host.name == "h1" { "c-h1" } else { "new" };
+        until(PATIENCE, "the other side is gone", || {
+            common::container::resolve(host, asks, lost).is_empty()
+        });
+    }
+    world.lab().heal().unwrap();
+    until(PATIENCE, "all run", || {
+        tasks(h1, "rr") == ["h1 Running", "h2 Running", "h3 Running", "h4 Running"]
+    });
+    all_reach_all(&nodes, "net", &["rr"]);
+    agree(&nodes, "net");
+    world.end();
+}

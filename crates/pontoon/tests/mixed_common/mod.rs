@@ -1,0 +1,228 @@
+//! Swarms of both kinds of engine, and what must be true on every node of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use lab::Host;
+use serde_json::Value;
+
+use crate::common::{Shell as _, World, container, init, join, until};
+
+/// Both daemons, two tests at a time, on a machine that does other things too.
+pub const PATIENCE: u64 = 30;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Pontoon,
+    /// Docker's own daemon, 20.10.
+    Docker,
+}
+
+pub fn start(host: &Host, kind: Kind, flags: &[&str]) {
+    match kind {
+        Kind::Pontoon => {
+            let binary = Path::new(env!("CARGO_BIN_EXE_pontoon"));
+            host.spawn_pontoon(binary, flags).unwrap();
+        }
+        Kind::Docker => host.spawn_dockerd(flags).unwrap(),
+    }
+}
+
+/// One host for each kind, with its daemon and the image `busybox`.
+pub fn hosts<const N: usize>(kinds: [Kind; N]) -> (World, [Host; N]) {
+    let world = World::bare(&[N]);
+    let hosts: [Host; N] = world.hosts();
+    std::thread::scope(|scope| {
+        for (host, kind) in hosts.iter().zip(kinds) {
+            scope.spawn(move || {
+                start(host, kind, &[]);
+                host.import_busybox().unwrap();
+            });
+        }
+    });
+    (world, hosts)
+}
+
+/// The same, in one swarm that the first manages.
+pub fn swarm<const N: usize>(kinds: [Kind; N]) -> (World, [Host; N]) {
+    let (world, hosts) = hosts(kinds);
+    init(&hosts[0]);
+    hosts[1..].iter().for_each(|worker| join(worker, &hosts[0]));
+    (world, hosts)
+}
+
+/// `docker swarm join`, as the role that the manager's token stands for.
+pub fn join_as(role: &str, node: &Host, manager: &Host) -> lab::Output {
+    let token = manager.ok(&format!("docker swarm join-token -q {role}"));
+    node.sh(&format!(
+        "docker swarm join --advertise-addr={0} --listen-addr={0}:2377 --token {token} {1}:2377",
+        node.addr, manager.addr
+    ))
+}
+
+/// `docker service create`, in the background, of an image that no registry has.
+pub fn service(manager: &Host, name: &str, options: &str, command: &str) {
+    manager.ok(&format!(
+        "docker service create -d --no-resolve-image --stop-grace-period 1s --name {name} {options} busybox {command}"
+    ));
+}
+
+/// Waits until as many tasks run as should.
+pub fn runs(manager: &Host, service: &str, replicas: &str) {
+    let line = format!("docker service ls -f name={service} --format '{{{{.Replicas}}}}'");
+    crate::common::eventually(PATIENCE, replicas.to_owned(), || manager.ok(&line));
+}
+
+/// The service's tasks that should run, as `node state`.
+pub fn tasks(manager: &Host, service: &str) -> Vec<String> {
+    let format = "{{.Node}} {{.CurrentState}}";
+    let out = manager.ok(&format!(
+        "docker service ps -f desired-state=running --format '{format}' {service}"
+    ));
+    let words = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let mut tasks: Vec<_> = out.lines().map(words).collect();
+    tasks.sort();
+    tasks
+}
+
+/// Id of the only container of a service on this host.
+pub fn container_of(host: &Host, service: &str) -> String {
+    let line = format!("docker ps -q --no-trunc -f label=com.docker.swarm.service.name={service}");
+    let id = host.ok(&line);
+    assert_eq!(
+        id.lines().count(),
+        1,
+        "containers of {service} on {}: {id}",
+        host.name
+    );
+    id
+}
+
+/// A container's place on a network.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub host: Host,
+    pub container: String,
+    pub name: String,
+    pub address: String,
+}
+
+/// Everything on the network, load balancers apart.
+pub fn places(hosts: &[Host], network: &str) -> Vec<Place> {
+    let mut places = Vec::new();
+    for host in hosts {
+        let found = host.json(&format!(
+            "docker network inspect -f '{{{{json .Containers}}}}' {network}"
+        ));
+        for (container, endpoint) in found.as_object().unwrap() {
+            if container.starts_with("lb-") {
+                continue;
+            }
+            let text = |key: &str| endpoint[key].as_str().unwrap().to_owned();
+            places.push(Place {
+                host: host.clone(),
+                container: container.clone(),
+                name: text("Name"),
+                address: text("IPv4Address").split('/').next().unwrap().to_owned(),
+            });
+        }
+    }
+    places
+}
+
+/// What is not as it should be: every container reaches every other by address and by name, and the services' names
+/// mean the same everywhere.
+pub fn faults(places: &[Place], services: &[&str]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for from in places {
+        let to = || places.iter().filter(|to| to.address != from.address);
+        let addresses: Vec<_> = to().map(|to| to.address.as_str()).collect();
+        let line = format!(
+            "docker exec {} sh -c 'for a in {}; do ping -c1 -W1 -q $a >/dev/null || echo $a; done'",
+            from.container,
+            addresses.join(" ")
+        );
+        for lost in from.host.sh(&line).stdout.lines() {
+            faults.push(format!(
+                "{} ({}) does not reach {lost}",
+                from.name, from.host.name
+            ));
+        }
+        for to in to() {
+            expect(&mut faults, from, &to.name, &[to.address.clone()].into());
+        }
+        for service in services {
+            let of_it = places
+                .iter()
+                .filter(|p| p.name.starts_with(&format!("{service}.")));
+            let all: BTreeSet<_> = of_it.map(|p| p.address.clone()).collect();
+            expect(&mut faults, from, &format!("tasks.{service}"), &all);
+        }
+    }
+    faults
+}
+
+fn expect(faults: &mut Vec<String>, from: &Place, name: &str, expected: &BTreeSet<String>) {
+    let found = container::resolve(&from.host, &from.container, name);
+    if found != *expected {
+        faults.push(format!(
+            "{} ({}): {name} is {found:?}, not {expected:?}",
+            from.name, from.host.name
+        ));
+    }
+}
+
+/// Waits for [`faults`] to go; names travel by gossip.
+pub fn all_reach_all(hosts: &[Host], network: &str, services: &[&str]) {
+    let mut last = Vec::new();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(PATIENCE);
+    while std::time::Instant::now() < end {
+        last = faults(&places(hosts, network), services);
+        if last.is_empty() {
+            return;
+        }
+    }
+    panic!("after {PATIENCE} s:\n{}", last.join("\n"));
+}
+
+/// `docker network inspect -v`: addresses of the peers, and of each service's tasks with their hosts.
+pub fn seen(host: &Host, network: &str) -> (BTreeSet<String>, BTreeMap<String, BTreeSet<String>>) {
+    let found = host.json(&format!(
+        "docker network inspect -v -f '{{{{json .}}}}' {network}"
+    ));
+    let texts = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let peers = found["Peers"].as_array().into_iter().flatten();
+    let services = found["Services"].as_object().into_iter().flatten();
+    // Docker lists standalone containers as the tasks of a service without a name.
+    let services = services.filter(|(name, _)| !name.is_empty());
+    let tasks = |service: &Value| {
+        let tasks = service["Tasks"].as_array().into_iter().flatten();
+        tasks
+            .map(|t| {
+                format!(
+                    "{} {} {}",
+                    texts(t, "Name"),
+                    texts(t, "EndpointIP"),
+                    texts(&t["Info"], "Host IP")
+                )
+            })
+            .collect()
+    };
+    (
+        peers.map(|p| texts(p, "IP")).collect(),
+        services
+            .map(|(name, service)| (name.clone(), tasks(service)))
+            .collect(),
+    )
+}
+
+/// The daemons agree about the network.
+pub fn agree(hosts: &[Host], network: &str) {
+    let addresses: BTreeSet<_> = hosts.iter().map(|h| h.addr.to_string()).collect();
+    until(PATIENCE, "all nodes see the same peers and tasks", || {
+        let views: Vec<_> = hosts.iter().map(|h| seen(h, network)).collect();
+        views
+            .iter()
+            .all(|view| *view == views[0] && view.0 == addresses)
+    });
+}
