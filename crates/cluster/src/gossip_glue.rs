@@ -3,7 +3,7 @@
 //! Level-triggered: [`cnm::Controller::overlay_view`] is what should be published, `published` is what has been; the
 //! difference is sent. So nothing is lost over a restart of gossip or a change that comes while another is under way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -220,7 +220,9 @@ fn is_disabled(value: &Bytes) -> bool {
 }
 
 async fn learn(mut events: mpsc::Receiver<Event>, networks: cnm::Controller) {
+    let mut known = Known::default();
     while let Some(event) = events.recv().await {
+        known.note(&event);
         match event {
             Event::EntrySet {
                 network,
@@ -262,9 +264,57 @@ async fn learn(mut events: mpsc::Receiver<Event>, networks: cnm::Controller) {
                 NAMES => networks.set_record(&network, &key, None).await,
                 _ => {}
             },
+            // This host remembers peers over a restart; those that went meanwhile nobody will take back.
+            Event::Synced { network } => {
+                networks
+                    .retain_remote(&network, &known.endpoints(&network))
+                    .await
+            }
             Event::NodeJoin { name, addr } => debug!(node = name, %addr, "node joined"),
             Event::NodeLeave { name, addr } => debug!(node = name, %addr, "node left"),
         }
+    }
+}
+
+/// Endpoints that gossip has told of and not taken back, by network, endpoint and table.
+#[derive(Default)]
+struct Known(BTreeMap<String, BTreeSet<(String, String)>>);
+
+impl Known {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::EntrySet {
+                network,
+                table,
+                key,
+                ..
+            } => {
+                self.0
+                    .entry(network.clone())
+                    .or_default()
+                    .insert((key.clone(), table.clone()));
+            }
+            Event::EntryDelete {
+                network,
+                table,
+                key,
+                ..
+            } => {
+                if let Some(entries) = self.0.get_mut(network) {
+                    entries.remove(&(key.clone(), table.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn endpoints(&self, network: &str) -> BTreeSet<String> {
+        let entries = self.0.get(network);
+        entries
+            .into_iter()
+            .flatten()
+            .map(|(endpoint, _)| endpoint.clone())
+            .collect()
     }
 }
 
@@ -443,6 +493,31 @@ mod tests {
             ..key(1, 1)
         });
         assert_eq!(key_ring(keys), [[8], [7], [9]]);
+    }
+
+    #[test]
+    fn an_endpoint_is_known_until_its_last_entry_goes() {
+        let mut known = Known::default();
+        let set = |table: &str| Event::EntrySet {
+            network: "n1".into(),
+            table: table.into(),
+            key: "ep1".into(),
+            owner: "a".into(),
+            value: Bytes::new(),
+        };
+        let delete = |table: &str| Event::EntryDelete {
+            network: "n1".into(),
+            table: table.into(),
+            key: "ep1".into(),
+            owner: "a".into(),
+            value: Bytes::new(),
+        };
+        known.note(&set(PEERS));
+        known.note(&set(NAMES));
+        known.note(&delete(NAMES));
+        assert_eq!(known.endpoints("n1"), BTreeSet::from(["ep1".to_owned()]));
+        known.note(&delete(PEERS));
+        assert!(known.endpoints("n1").is_empty() && known.endpoints("n2").is_empty());
     }
 
     #[test]

@@ -81,6 +81,11 @@ pub enum Event {
         owner: String,
         value: Bytes,
     },
+    /// A peer has told all that it knows of the network: whoever kept entries of an earlier run may now drop those that
+    /// were not reported in this one. Comes with every bulk sync.
+    Synced {
+        network: String,
+    },
     /// The entry is gone, or its owner is; `value` is the last one reported. When a failed owner comes back, what it still
     /// has is set again.
     EntryDelete {

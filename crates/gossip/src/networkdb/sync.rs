@@ -17,6 +17,7 @@ use rand::{RngExt, rngs::StdRng};
 
 use super::{NetworkDb, entries::encode_event, local::encode_attachment};
 use crate::{
+    Event,
     pick::pick,
     wire::networkdb::{
         BulkSyncMessage, Change, MessageType, NetworkEvent, Presence, compound, wrap,
@@ -256,6 +257,9 @@ impl NetworkDb {
         for id in networks {
             if let Some(network) = self.networks.get_mut(id) {
                 network.in_sync = true;
+                self.events.push_back(Event::Synced {
+                    network: id.clone(),
+                });
             }
         }
         for id in networks {

@@ -366,7 +366,7 @@ impl World {
             return;
         };
         while let Some(event) = host.agent.poll_event() {
-            self.told += 1;
+            self.told += u64::from(!matches!(event, Event::Synced { .. }));
             format!("{event:?}").hash(&mut self.trace);
             self.oracle.check(now, &host.name, &event);
             match event {
@@ -383,7 +383,7 @@ impl World {
                     let known = host.view.remove(&(network, key));
                     assert!(known.is_some(), "a delete of something that was never set");
                 }
-                Event::NodeJoin { .. } | Event::NodeLeave { .. } => {}
+                Event::NodeJoin { .. } | Event::NodeLeave { .. } | Event::Synced { .. } => {}
             }
         }
         let timer = host.agent.poll_timeout().max(now);
