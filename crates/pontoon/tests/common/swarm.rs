@@ -1,0 +1,52 @@
+//! Swarms and their services.
+
+use std::collections::BTreeSet;
+
+use lab::Host;
+
+use super::Shell as _;
+
+pub fn init(manager: &Host) {
+    manager.ok(&format!(
+        "docker swarm init --advertise-addr={0} --listen-addr={0}:2377",
+        manager.addr
+    ));
+}
+
+pub fn join(worker: &Host, manager: &Host) {
+    let token = manager.ok("docker swarm join-token -q worker");
+    worker.ok(&format!(
+        "docker swarm join --advertise-addr={0} --listen-addr={0}:2377 --token {token} {1}:2377",
+        worker.addr, manager.addr
+    ));
+}
+
+pub const CREATE: &str = "docker service create --no-resolve-image --detach --stop-grace-period 0s";
+
+pub fn node_id(host: &Host) -> String {
+    host.ok("docker info -f '{{.Swarm.NodeID}}'")
+}
+
+/// Replicas as `docker service ls` shows them.
+pub fn replicas(manager: &Host, service: &str) -> String {
+    manager.ok(&format!(
+        "docker service ls -f name={service} --format '{{{{.Replicas}}}}'"
+    ))
+}
+
+pub fn networks(host: &Host) -> BTreeSet<String> {
+    host.ok("docker network ls --format '{{.Name}}'")
+        .lines()
+        .map(str::to_string)
+        .collect()
+}
+
+/// The first container of a service on a host.
+pub fn task_on(host: &Host, service: &str) -> String {
+    let label = format!("label=com.docker.swarm.service.name={service}");
+    let ids = host.ok(&format!("docker ps -q -f status=running -f {label}"));
+    ids.lines()
+        .next()
+        .unwrap_or_else(|| panic!("no task of {service} on {}", host.name))
+        .to_string()
+}
