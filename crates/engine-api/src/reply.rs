@@ -23,7 +23,9 @@ impl IntoResponse for Failure {
         let Error { kind, message } = self.0;
         match kind {
             ErrorKind::NotModified => return StatusCode::NOT_MODIFIED.into_response(),
-            ErrorKind::System => tracing::error!(%message, "request failed"),
+            // Mostly what the user asked for and cannot have (a port in use, an exhausted pool), and he is told. What is
+            // broken inside says so where it breaks.
+            ErrorKind::System => tracing::info!(%message, "request failed"),
             _ => tracing::debug!(?kind, %message, "request refused"),
         }
         json(status(kind), &Message { message })
@@ -105,6 +107,33 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(&body[..], b"{\"message\":\"No such container: x\"}\n");
+    }
+
+    /// Every refused request of a user would otherwise wake somebody.
+    #[test]
+    fn a_failed_request_is_not_an_error_of_the_daemon() {
+        struct Loudest(std::sync::Mutex<Option<tracing::Level>>);
+        impl tracing::Subscriber for Loudest {
+            fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+                true
+            }
+            fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+                tracing::span::Id::from_u64(1)
+            }
+            fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+            fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+            fn event(&self, event: &tracing::Event<'_>) {
+                *self.0.lock().unwrap() = Some(*event.metadata().level());
+            }
+            fn enter(&self, _: &tracing::span::Id) {}
+            fn exit(&self, _: &tracing::span::Id) {}
+        }
+        let seen = std::sync::Arc::new(Loudest(std::sync::Mutex::default()));
+        tracing::subscriber::with_default(seen.clone(), || {
+            let error = Error::system("Bind for 0.0.0.0:80 failed: port is already allocated");
+            Failure(error).into_response()
+        });
+        assert_eq!(*seen.0.lock().unwrap(), Some(tracing::Level::INFO));
     }
 
     #[tokio::test]
