@@ -40,6 +40,7 @@ mod merge;
 mod names;
 mod network;
 mod poll;
+mod ports;
 mod record;
 mod recover;
 mod remove;
@@ -59,6 +60,7 @@ mod volumes;
 mod wait;
 
 pub use events::Events;
+pub use names::random as random_name;
 pub use streams::{Attached, LogOptions, StdStream};
 
 use std::collections::BTreeMap;

@@ -1,21 +1,31 @@
 //! `docker ps`: rows and filters.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine_types::container::{NetworkSettingsSummary, Port, PortBinding, Summary};
+use engine_types::container::{NetworkSettingsSummary, Summary};
 use engine_types::{Error, Filters, Result, Time};
 
 use crate::Engine;
 use crate::error::blocking;
 use crate::filter::{name_matches, seconds};
 use crate::inner::{Container, Inner};
+use crate::ports;
 use crate::record::Record;
 use crate::status::status_text;
 
 const FILTERS: &[&str] = &[
     "ancestor", "before", "expose", "exited", "health", "id", "is-task", "label", "name",
     "network", "publish", "since", "status", "volume",
+];
+
+const STATES: &[&str] = &[
+    "created",
+    "running",
+    "paused",
+    "restarting",
+    "removing",
+    "exited",
+    "dead",
 ];
 
 impl Engine {
@@ -28,11 +38,11 @@ impl Engine {
     ) -> Result<Vec<Summary>> {
         filters.validate(FILTERS)?;
         for status in filters.get("status") {
-            if !matches!(
-                status.as_str(),
-                "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead"
-            ) {
-                return Err(Error::invalid(format!("invalid filter 'status={status}'")));
+            if !STATES.contains(&status.as_str()) {
+                return Err(Error::invalid(format!(
+                    "invalid filter 'status={status}': invalid value for state ({status}): must be one of {}",
+                    STATES.join(", ")
+                )));
             }
         }
         let time_of = |key: &str| -> Result<Option<Time>> {
@@ -43,6 +53,7 @@ impl Engine {
         };
         let (before, since) = (time_of("before")?, time_of("since")?);
         let ancestors = self.ancestors(filters);
+        let selected_ports = ports::Selection::of(filters)?;
         let all = all
             || limit.is_some()
             || before.is_some()
@@ -64,7 +75,7 @@ impl Engine {
                     && ancestors
                         .as_ref()
                         .is_none_or(|ids| ids.contains(&record.image_id))
-                    && self.matches(container, record, filters)
+                    && self.matches(container, record, filters, selected_ports.as_ref())
             })
             .collect();
         found.sort_by(|(_, a), (_, b)| b.created.cmp(&a.created));
@@ -95,16 +106,15 @@ impl Engine {
         })
     }
 
-    fn matches(&self, container: &Container, record: &Record, filters: &Filters) -> bool {
+    fn matches(
+        &self,
+        container: &Container,
+        record: &Record,
+        filters: &Filters,
+        selected_ports: Option<&ports::Selection>,
+    ) -> bool {
         let labels = record.config.labels.clone().unwrap_or_default();
         let state = &record.state;
-        let port = |want: &str| {
-            if want.contains('/') {
-                want.to_owned()
-            } else {
-                format!("{want}/tcp")
-            }
-        };
         filters.any("id", |want| container.id.starts_with(want))
             && filters.any("name", |want| name_matches(want, &record.name))
             && filters.labels_match("label", &labels)
@@ -139,21 +149,9 @@ impl Engine {
                                 && settings.network_id.starts_with(want)
                     })
             })
-            && filters.any("expose", |want| {
-                record
-                    .config
-                    .exposed_ports
-                    .iter()
-                    .flatten()
-                    .any(|(have, _)| *have == port(want))
-            })
-            && filters.any("publish", |want| {
-                record
-                    .host_config
-                    .port_bindings
-                    .iter()
-                    .flatten()
-                    .any(|(have, _)| *have == port(want))
+            && selected_ports.is_none_or(|selected| {
+                let published = self.inner.networks.ports(&container.id);
+                selected.matches(&ports::rows(published, record))
             })
     }
 }
@@ -178,7 +176,7 @@ impl Inner {
             image_id: record.image_id.clone(),
             command: command.join(" "),
             created: seconds(&record.created),
-            ports: Some(ports(self.networks.ports(&container.id), record)),
+            ports: Some(ports::rows(self.networks.ports(&container.id), record)),
             labels: Some(record.config.labels.clone().unwrap_or_default()),
             state: record.state.status().to_owned(),
             status: status_text(&record.state, now),
@@ -230,34 +228,4 @@ fn tree_size(dir: &std::path::Path) -> u64 {
             }
         })
         .sum()
-}
-
-fn ports(published: BTreeMap<String, Option<Vec<PortBinding>>>, record: &Record) -> Vec<Port> {
-    let mut rows = Vec::new();
-    let mut ports = published;
-    if record.state.running {
-        for port in record
-            .config
-            .exposed_ports
-            .iter()
-            .flatten()
-            .map(|(port, _)| port)
-        {
-            ports.entry(port.clone()).or_insert(None);
-        }
-    }
-    for (port, bindings) in ports {
-        let (number, protocol) = port.split_once('/').unwrap_or((&port, "tcp"));
-        let row = |binding: Option<&PortBinding>| Port {
-            ip: binding.map_or_else(String::new, |b| b.host_ip.clone()),
-            private_port: number.parse().unwrap_or(0),
-            public_port: binding.and_then(|b| b.host_port.parse().ok()).unwrap_or(0),
-            r#type: protocol.to_owned(),
-        };
-        match bindings.as_deref() {
-            None | Some([]) => rows.push(row(None)),
-            Some(list) => rows.extend(list.iter().map(|binding| row(Some(binding)))),
-        }
-    }
-    rows
 }
