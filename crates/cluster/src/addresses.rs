@@ -38,11 +38,17 @@ pub fn split(text: &str, default_port: u16) -> Result<(&str, u16)> {
 
 /// `--listen-addr`: an address or an interface; nothing is every address.
 pub fn listen(text: &str, interfaces: &[Interface]) -> Result<SocketAddr> {
-    let (host, port) = split(text, DEFAULT_PORT)?;
+    let bad = || {
+        Error::invalid(
+            "listen address must be an IP address or network interface (with optional port number)",
+        )
+    };
+    let (host, port) = split(text, DEFAULT_PORT).map_err(|_| bad())?;
     if host.is_empty() {
         return Ok(SocketAddr::from(([0, 0, 0, 0], port)));
     }
-    Ok(SocketAddr::new(resolve(host, interfaces)?, port))
+    let ip = resolve(host, interfaces).ok_or_else(bad)?;
+    Ok(SocketAddr::new(ip, port))
 }
 
 /// `--advertise-addr`, else the listen address, else the daemon's default, else the host's only address.
@@ -58,14 +64,14 @@ pub fn advertise(
         text
     };
     if !text.is_empty() {
-        let (host, port) = split(text, listen.port())?;
-        let ip = resolve(host, interfaces)?;
-        if ip.is_unspecified() {
-            return Err(Error::invalid(
+        let bad = || {
+            Error::invalid(
                 "advertise address must be a non-zero IP address or network interface (with optional port number)",
-            ));
-        }
-        return Ok(SocketAddr::new(ip, port));
+            )
+        };
+        let (host, port) = split(text, listen.port()).map_err(|_| bad())?;
+        let ip = resolve(host, interfaces).filter(|ip| !ip.is_unspecified());
+        return Ok(SocketAddr::new(ip.ok_or_else(bad)?, port));
     }
     if !listen.ip().is_unspecified() {
         return Ok(listen);
@@ -75,30 +81,21 @@ pub fn advertise(
 
 /// `--data-path-addr`: an address or an interface, no port.
 pub fn data_path(text: &str, interfaces: &[Interface]) -> Result<IpAddr> {
-    let ip = resolve(text, interfaces)?;
-    if ip.is_unspecified() {
-        return Err(Error::invalid(
-            "data path address must be a non-zero IP address or network interface",
-        ));
-    }
-    Ok(ip)
+    let ip = resolve(text, interfaces).filter(|ip| !ip.is_unspecified());
+    ip.ok_or_else(|| {
+        Error::invalid(
+            "data path address must be a non-zero IP address or network interface (without a port number)",
+        )
+    })
 }
 
-fn resolve(host: &str, interfaces: &[Interface]) -> Result<IpAddr> {
-    if let Ok(ip) = host.parse() {
-        return Ok(ip);
-    }
-    let mut of_name = interfaces.iter().filter(|i| i.name == host).map(|i| i.ip);
-    match (
-        of_name.clone().find(IpAddr::is_ipv4),
-        of_name.find(IpAddr::is_ipv6),
-    ) {
-        (Some(v4), _) => Ok(v4),
-        (None, Some(v6)) => Ok(v6),
-        (None, None) => Err(Error::invalid(
-            "must specify a valid IP address or interface name",
-        )),
-    }
+/// An address, or an interface's: its IPv4 address before its IPv6 one.
+fn resolve(host: &str, interfaces: &[Interface]) -> Option<IpAddr> {
+    let of_name = || interfaces.iter().filter(|i| i.name == host).map(|i| i.ip);
+    host.parse()
+        .ok()
+        .or_else(|| of_name().find(IpAddr::is_ipv4))
+        .or_else(|| of_name().next())
 }
 
 /// Loopback and the bridges that the engine itself made are no addresses to reach this node at.
@@ -183,7 +180,7 @@ mod tests {
         check(":99", "0.0.0.0:99");
         assert_eq!(
             listen("nope", &host).unwrap_err().message,
-            "must specify a valid IP address or interface name"
+            "listen address must be an IP address or network interface (with optional port number)"
         );
         assert!(listen("10.1.0.1:high", &host).is_err());
     }

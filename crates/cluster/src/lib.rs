@@ -26,6 +26,7 @@ mod attachment;
 mod checks;
 mod convert;
 mod errors;
+mod events;
 mod executor;
 mod gossip_glue;
 mod lifecycle;

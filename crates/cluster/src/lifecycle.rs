@@ -166,7 +166,6 @@ impl Cluster {
                 return Err(errors::manager_leaves());
             }
             let networks = inner.local_swarm_networks().await;
-            member.bootstrap.abort();
             member.agent.clone().stop(true).await;
             inner.disconnect_all(&networks).await;
             if let Some(glue) = member.executor.glue.lock().await.take() {
@@ -264,7 +263,6 @@ impl Cluster {
         let Some(member) = self.inner.member() else {
             return;
         };
-        member.bootstrap.abort();
         member.agent.clone().stop(false).await;
         if let Some(manager) = &member.manager {
             manager.clone().stop().await;

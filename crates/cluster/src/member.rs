@@ -8,13 +8,13 @@ use swarm::agent::{self, Agent};
 use swarm::ca::Identity;
 use swarm::control::Control;
 use swarm::manager::{self, Manager};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::executor::NodeExecutor;
 use crate::networks::Networks;
 use crate::stored::{self, Addresses, Stored};
-use crate::{Config, checks, errors, gossip_glue};
+use crate::{Config, checks, errors, events, gossip_glue};
 
 /// How long `swarm join` waits before it goes on in the background.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -47,8 +47,8 @@ pub struct Member {
     pub agent: Agent,
     pub executor: Arc<NodeExecutor>,
     pub stored: Stored,
-    /// Keeps gossip's way in up to date.
-    pub bootstrap: JoinHandle<()>,
+    /// Keeps gossip's way in up to date, and tells what a manager's store commits.
+    _followers: JoinSet<()>,
 }
 
 impl Inner {
@@ -196,18 +196,23 @@ impl Inner {
         let agent = Agent::start(agent_config, identity.clone(), executor.clone())
             .await
             .map_err(errors::from_ca)?;
-        let bootstrap = tokio::spawn(keep_way_in(
+        let mut followers = JoinSet::new();
+        followers.spawn(keep_way_in(
             agent.clone(),
             manager.clone(),
             executor.clone(),
         ));
+        if let Some(manager) = &manager {
+            let store = manager.control().store().clone();
+            followers.spawn(events::publish(store, self.engine.events().clone()));
+        }
         self.set(Standing::Member(Arc::new(Member {
             identity,
             manager,
             agent,
             executor,
             stored,
-            bootstrap,
+            _followers: followers,
         })));
         self.networks
             .set_swarm(Some(Arc::new(Networks(Arc::downgrade(self)))));

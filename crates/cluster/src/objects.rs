@@ -257,8 +257,11 @@ impl Cluster {
 
     pub async fn service_create(
         &self,
-        spec: api::ServiceSpec,
+        mut spec: api::ServiceSpec,
     ) -> Result<api::ServiceCreateResponse> {
+        if spec.annotations.name.is_empty() {
+            spec.annotations.name = engine::random_name(0)?;
+        }
         let spec = self.service_spec(spec).await?;
         let made = self
             .control()?

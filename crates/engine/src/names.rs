@@ -95,7 +95,7 @@ pub(crate) fn validate(name: &str) -> Result<&str> {
 }
 
 /// `adjective_surname`, with digits behind it after some tries.
-pub(crate) fn random(attempt: u32) -> Result<String> {
+pub fn random(attempt: u32) -> Result<String> {
     let bytes = random_bytes::<3>()?;
     let pick = |list: &[&'static str], byte: u8| list[usize::from(byte) % list.len()];
     let mut name = format!("{}_{}", pick(LEFT, bytes[0]), pick(RIGHT, bytes[1]));
