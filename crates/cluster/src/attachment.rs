@@ -17,7 +17,7 @@ use crate::convert;
 use crate::executor::Shared;
 
 /// How long the managers may take to answer with an address.
-const BUDGET: Duration = Duration::from_secs(20);
+pub const BUDGET: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attachment {

@@ -1,16 +1,23 @@
 //! The swarm's networks for this host's network controller.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cnm::{SwarmNetwork, SwarmNetworks};
 use engine_types::{Result, network};
 use ipnet::IpNet;
+use swarm::agent::Agent;
 use swarm_wire::pb;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::{Code, Status};
 
 use crate::convert::{inspect_json, network_spec_pb};
-use crate::errors;
 use crate::member::{Inner, Member};
+use crate::{attachment, errors};
+
+/// Between two attempts to reach a manager.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Holds the cluster weakly: the controller outlives a membership.
 pub struct Networks(pub Weak<Inner>);
@@ -70,9 +77,7 @@ impl SwarmNetworks for Networks {
             addresses,
             ..Default::default()
         };
-        let task = member
-            .agent
-            .attach_network(config, container_id)
+        let task = ask_to_attach(&member.agent, config, container_id)
             .await
             .map_err(|s| {
                 errors::from_status(s).context(format!("Could not attach to network {network}"))
@@ -124,6 +129,26 @@ impl SwarmNetworks for Networks {
 
     fn is_manager(&self) -> bool {
         self.member().is_ok_and(|m| m.manager.is_some())
+    }
+}
+
+/// Asks again while no manager can be reached: one may just be starting.
+async fn ask_to_attach(
+    agent: &Agent,
+    config: pb::NetworkAttachmentConfig,
+    container_id: &str,
+) -> Result<String, Status> {
+    let give_up = Instant::now() + attachment::BUDGET;
+    let mut status = agent.status();
+    loop {
+        // Held no longer than this statement: the value is locked meanwhile.
+        let in_time = timeout_at(give_up, status.wait_for(|s| s.connected))
+            .await
+            .is_ok();
+        match agent.attach_network(config.clone(), container_id).await {
+            Err(s) if s.code() == Code::Unavailable && in_time => sleep(AGAIN).await,
+            done => return done,
+        }
     }
 }
 

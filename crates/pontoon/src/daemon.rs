@@ -19,6 +19,10 @@ use crate::settings::Settings;
 const ENGINE_VERSION: &str = concat!("28.5.2+pontoon.", env!("CARGO_PKG_VERSION"));
 
 pub fn run(matches: &ArgMatches) -> Result<()> {
+    if matches.get_flag("version") {
+        println!("Docker version {ENGINE_VERSION}, build pontoon");
+        return Ok(());
+    }
     let settings = Settings::read(matches)?;
     if matches.get_one::<bool>("validate") == Some(&true) {
         println!("configuration OK");

@@ -485,30 +485,38 @@ fn daemon() -> Command {
     let long = "Serve the Docker Engine API (also when called as pontoond or dockerd).\n\n\
         Takes dockerd's flags and daemon.json. A flag without meaning here is accepted with one warning; one whose effect \
         would silently be missing is refused with the reason.";
-    FLAGS.iter().fold(
-        Command::new("daemon").about(about).long_about(long),
-        |command, f| {
-            let mut arg = Arg::new(f.name)
-                .long(f.name)
-                .hide(f.help.is_empty())
-                .help(f.help);
-            if let Some(short) = f.short {
-                arg = arg.short(short);
-            }
-            command.arg(match f.kind {
-                // Go's boolean flags: a value only behind an equals sign.
-                Kind::Bool => arg
-                    .num_args(0..=1)
-                    .require_equals(true)
-                    .default_missing_value("true")
-                    .value_parser(clap::builder::BoolishValueParser::new())
-                    .action(ArgAction::Set)
-                    .overrides_with(f.name),
-                Kind::Value => arg.action(ArgAction::Set).overrides_with(f.name),
-                Kind::List => arg.action(ArgAction::Append),
-            })
-        },
-    )
+    let daemon = Command::new("daemon")
+        .about(about)
+        .long_about(long)
+        .disable_version_flag(true)
+        .arg(
+            Arg::new("version")
+                .long("version")
+                .short('v')
+                .action(ArgAction::SetTrue)
+                .help("Print version information and exit"),
+        );
+    FLAGS.iter().fold(daemon, |command, f| {
+        let mut arg = Arg::new(f.name)
+            .long(f.name)
+            .hide(f.help.is_empty())
+            .help(f.help);
+        if let Some(short) = f.short {
+            arg = arg.short(short);
+        }
+        command.arg(match f.kind {
+            // Go's boolean flags: a value only behind an equals sign.
+            Kind::Bool => arg
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .value_parser(clap::builder::BoolishValueParser::new())
+                .action(ArgAction::Set)
+                .overrides_with(f.name),
+            Kind::Value => arg.action(ArgAction::Set).overrides_with(f.name),
+            Kind::List => arg.action(ArgAction::Append),
+        })
+    })
 }
 
 #[cfg(test)]

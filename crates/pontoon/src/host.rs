@@ -95,7 +95,10 @@ impl PidFile {
             && pid != std::process::id()
             && runs_this_program(pid)
         {
-            bail!("process with PID {pid} is still running");
+            bail!(
+                "failed to start daemon, ensure docker is not running or delete {}: process with PID {pid} is still running",
+                path.display()
+            );
         }
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)
