@@ -297,7 +297,10 @@ fn crash_and_return(nodes: &[Host; 2], kinds: [Kind; 2]) {
         host.restart_daemon().unwrap();
         match kind {
             // In a swarm Docker's containers end with their daemon, and nobody starts this one again.
-            Docker => drop(host.ok(&format!("docker start {own}"))),
+            // It needs a manager for that, and an election takes a while.
+            Docker => drop(until(PATIENCE, "it starts again", || {
+                host.sh(&format!("docker start {own}")).status == 0
+            })),
             Pontoon => assert_eq!(inspect(host, &own, "{{.State.Pid}}"), before),
         }
         runs(manager, "rr", "2/2");
@@ -561,36 +564,27 @@ fn three_docker_managers_lose_their_leader_and_change_their_root() {
 #[test]
 fn a_cut_heals() {
     let (mut world, nodes) = swarm([Docker, Pontoon, Pontoon, Docker]);
-    let [h1, h2, h3, h4] = &nodes;
+    let [h1, h2, ..] = &nodes;
     h1.ok("docker network create -d overlay --attachable net");
-    service(
-        h1,
-        "rr",
-        "--network net --mode global --endpoint-mode dnsrr",
-        "sleep 1d",
-    );
     for host in &nodes {
         run(host, &format!("c-{}", host.name), "--network net");
+        run(host, &format!("goes-{}", host.name), "--network net");
     }
-    runs(h1, "rr", "4/4");
-    all_reach_all(&nodes, "net", &["rr"]);
+    all_reach_all(&nodes, "net", &[]);
     world.lab().partition(&["h3", "h4"]).unwrap();
     // Both sides change while they do not hear of each other.
-    for host in [h2, h3, h4] {
-        host.ok(&format!("docker rm -f c-{}", host.name));
+    for host in &nodes {
+        host.ok(&format!("docker rm -f goes-{}", host.name));
     }
     run(h2, "new", "--network net");
     for (host, lost) in [(h1, "c-h3"), (h2, "c-h4")] {
-        let asks = if host.name == "h1" { "c-h1" } else { "new" };
+        let own = format!("c-{}", host.name);
         until(PATIENCE, "the other side is gone", || {
-            common::container::resolve(host, asks, lost).is_empty()
+            common::container::resolve(host, &own, lost).is_empty()
         });
     }
     world.lab().heal().unwrap();
-    until(PATIENCE, "all run", || {
-        tasks(h1, "rr") == ["h1 Running", "h2 Running", "h3 Running", "h4 Running"]
-    });
-    all_reach_all(&nodes, "net", &["rr"]);
+    all_reach_all(&nodes, "net", &[]);
     agree(&nodes, "net");
     world.end();
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use lab::Host;
 use serde_json::Value;
 
-use crate::common::{Shell as _, World, container, init, join, until};
+use crate::common::{Shell as _, World, init, join, until};
 
 /// Both daemons, two tests at a time, on a machine that does other things too.
 pub const PATIENCE: u64 = 30;
@@ -133,43 +133,74 @@ pub fn places(hosts: &[Host], network: &str) -> Vec<Place> {
 /// What is not as it should be: every container reaches every other by address and by name, and the services' names
 /// mean the same everywhere.
 pub fn faults(places: &[Place], services: &[&str]) -> Vec<String> {
+    let tasks = |service: &&str| {
+        let of_it = places
+            .iter()
+            .filter(|p| p.name.starts_with(&format!("{service}.")));
+        (
+            format!("tasks.{service}"),
+            of_it.map(|p| p.address.clone()).collect(),
+        )
+    };
+    let mut names: BTreeMap<String, BTreeSet<String>> = services.iter().map(tasks).collect();
+    names.extend(
+        places
+            .iter()
+            .map(|p| (p.name.clone(), [p.address.clone()].into())),
+    );
+    std::thread::scope(|scope| {
+        let askers: Vec<_> = places
+            .iter()
+            .map(|from| scope.spawn(|| faults_from(from, places, &names)))
+            .collect();
+        askers
+            .into_iter()
+            .flat_map(|asker| asker.join().unwrap())
+            .collect()
+    })
+}
+
+/// One `docker exec` asks it all; what it prints is `lost <address>` and `<name> <addresses>`.
+fn faults_from(
+    from: &Place,
+    places: &[Place],
+    names: &BTreeMap<String, BTreeSet<String>>,
+) -> Vec<String> {
+    let addresses: Vec<_> = places.iter().map(|to| to.address.as_str()).collect();
+    let asked: Vec<_> = names.keys().map(String::as_str).collect();
+    let script = format!(
+        "for a in {}; do ping -c1 -W1 -q $a >/dev/null || echo lost $a; done; \
+         for n in {}; do echo $n $(timeout 2 nslookup -type=a $n | sed 1,2d | grep ^Address | cut -d\" \" -f2); done",
+        addresses.join(" "),
+        asked.join(" ")
+    );
+    let answer = from
+        .host
+        .sh(&format!("docker exec {} sh -c '{script}'", from.container));
     let mut faults = Vec::new();
-    for from in places {
-        let to = || places.iter().filter(|to| to.address != from.address);
-        let addresses: Vec<_> = to().map(|to| to.address.as_str()).collect();
-        let line = format!(
-            "docker exec {} sh -c 'for a in {}; do ping -c1 -W1 -q $a >/dev/null || echo $a; done'",
-            from.container,
-            addresses.join(" ")
-        );
-        for lost in from.host.sh(&line).stdout.lines() {
+    let mut found = BTreeMap::new();
+    for line in answer.stdout.lines() {
+        match line.split(' ').collect::<Vec<_>>().as_slice() {
+            ["lost", address] => faults.push(format!("does not reach {address}")),
+            [name, meant @ ..] => {
+                drop(found.insert(*name, meant.iter().map(ToString::to_string).collect()))
+            }
+            [] => {}
+        }
+    }
+    for (name, expected) in names {
+        let meant: &BTreeSet<_> = found.entry(name).or_default();
+        if meant != expected {
             faults.push(format!(
-                "{} ({}) does not reach {lost}",
-                from.name, from.host.name
+                "{name} is {meant:?}, not {expected:?}; {}",
+                answer.stderr.trim()
             ));
-        }
-        for to in to() {
-            expect(&mut faults, from, &to.name, &[to.address.clone()].into());
-        }
-        for service in services {
-            let of_it = places
-                .iter()
-                .filter(|p| p.name.starts_with(&format!("{service}.")));
-            let all: BTreeSet<_> = of_it.map(|p| p.address.clone()).collect();
-            expect(&mut faults, from, &format!("tasks.{service}"), &all);
         }
     }
     faults
-}
-
-fn expect(faults: &mut Vec<String>, from: &Place, name: &str, expected: &BTreeSet<String>) {
-    let found = container::resolve(&from.host, &from.container, name);
-    if found != *expected {
-        faults.push(format!(
-            "{} ({}): {name} is {found:?}, not {expected:?}",
-            from.name, from.host.name
-        ));
-    }
+        .iter()
+        .map(|fault| format!("{} ({}): {fault}", from.name, from.host.name))
+        .collect()
 }
 
 /// Waits for [`faults`] to go; names travel by gossip.
