@@ -1,95 +1,141 @@
-//! `docker top`: a container's processes, from `/proc`.
+//! `docker top`: the host's `ps`, of which the container's processes are shown.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
 
 use engine_types::{Error, Result};
+use tokio::process::Command;
 
 use crate::Engine;
-use crate::error::{Doing, blocking};
+use crate::error::Doing;
 
-const TITLES: [&str; 8] = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];
-const CLOCK_TICKS: u64 = 100;
+/// What `ps` printed: column titles, and a row for each process.
+type Table = (Vec<String>, Vec<Vec<String>>);
 
 impl Engine {
-    pub async fn top(&self, id: &str, ps_args: &str) -> Result<(Vec<String>, Vec<Vec<String>>)> {
+    /// `ps_args` as for `ps`; a `PID` column must be among what they ask for.
+    pub async fn top(&self, id: &str, ps_args: &str) -> Result<Table> {
+        let ps_args = if ps_args.is_empty() { "-ef" } else { ps_args };
+        check(ps_args)?;
         let container = self.inner.find(id)?;
         container.running()?;
-        if !matches!(ps_args.trim(), "" | "-ef" | "ef") {
-            return Err(Error::not_implemented(format!(
-                "ps arguments {ps_args:?} are not supported by this build: only -ef"
-            )));
-        }
         let runtime = container.with(|record| record.host_config.runtime.clone());
         let pids = self
             .inner
             .runtimes
             .run(&runtime, &["ps", "--format", "json", &container.id])
             .await?;
-        let pids: Vec<i32> = serde_json::from_str(pids.trim()).doing("list the processes")?;
-        let rows = blocking(move || Ok(pids.into_iter().filter_map(row).collect())).await?;
+        let pids: BTreeSet<i32> = serde_json::from_str(pids.trim()).doing("list the processes")?;
+        let list: Vec<String> = pids.iter().map(i32::to_string).collect();
+        let mut args: Vec<&str> = ps_args.split(' ').collect();
+        let only = format!("-q{}", list.join(","));
+        args.push(&only);
+        let output = match ps(&args).await {
+            Ok(output) => output,
+            // Some options (f) do not go together with a list of processes.
+            Err(_) => ps(&args[..args.len() - 1]).await?,
+        };
+        let table = parse(&output, &pids)?;
         self.inner.event(&container, "top", &[]);
-        Ok((TITLES.iter().map(|t| (*t).to_owned()).collect(), rows))
+        Ok(table)
     }
 }
 
-/// One process; `None` when it has just ended.
-fn row(pid: i32) -> Option<Vec<String>> {
-    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).ok();
-    let stat = String::from_utf8_lossy(&read("stat")?).into_owned();
-    // The name in parentheses may itself have spaces and parentheses.
-    let (head, tail) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = tail.split_whitespace().collect();
-    let number = |index: usize| fields.get(index).and_then(|f| f.parse::<u64>().ok());
-    let name = head.split_once('(').map_or("", |(_, name)| name);
-    let status = String::from_utf8_lossy(&read("status")?).into_owned();
-    let uid = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:"))
-        .and_then(|uids| uids.split_whitespace().next())?;
-    let command = read("cmdline")?;
-    let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    let command = match command.trim() {
-        "" => format!("[{name}]"),
-        command => command.to_owned(),
-    };
-    let seconds = (number(11)? + number(12)?) / CLOCK_TICKS;
-    let started = boot_time() + number(19)? / CLOCK_TICKS;
-    let started = jiff::Timestamp::from_second(i64::try_from(started).ok()?).ok()?;
-    Some(vec![
-        if uid == "0" {
-            "root".to_owned()
-        } else {
-            uid.to_owned()
-        },
-        pid.to_string(),
-        number(1)?.to_string(),
-        "0".to_owned(),
-        started.strftime("%H:%M").to_string(),
-        tty(number(4)?),
-        format!(
-            "{:02}:{:02}:{:02}",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60
-        ),
-        command,
-    ])
-}
-
-fn tty(device: u64) -> String {
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    match (device, major) {
-        (0, _) => "?".to_owned(),
-        (_, 136..=143) => format!("pts/{}", (major - 136) * 256 + minor),
-        _ => format!("tty{minor}"),
+async fn ps(args: &[&str]) -> Result<String> {
+    let output = Command::new("ps")
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .doing("ps")?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    match text.lines().next().filter(|line| !line.is_empty()) {
+        Some(line) => Err(Error::system(format!("ps: {line}"))),
+        None => Err(Error::system(format!("ps: {}", output.status))),
     }
 }
 
-fn boot_time() -> u64 {
-    std::fs::read_to_string("/proc/stat")
-        .ok()
-        .and_then(|text| {
-            text.lines()
-                .find_map(|line| line.strip_prefix("btime "))
-                .and_then(|seconds| seconds.trim().parse().ok())
-        })
-        .unwrap_or(0)
+/// No other column may pass for the one that says which processes are the container's (`-o user=PID`).
+fn check(ps_args: &str) -> Result<()> {
+    for (at, _) in ps_args.match_indices('=') {
+        let (before, after) = (&ps_args[..at], ps_args[at + 1..].trim_start());
+        let Some((_, column)) = before.rsplit_once(|c: char| c.is_ascii_whitespace()) else {
+            continue;
+        };
+        if column != "pid" && after.starts_with("PID") {
+            let title = after.split_ascii_whitespace().next().unwrap_or_default();
+            return Err(Error::system(format!(
+                "specifying \"{column}={title}\" is not allowed"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn parse(output: &str, pids: &BTreeSet<i32>) -> Result<Table> {
+    let mut lines = output.lines();
+    let titles: Vec<String> = fields(lines.next().unwrap_or_default());
+    let column = titles
+        .iter()
+        .position(|title| title == "PID")
+        .ok_or_else(|| Error::system("Couldn't find PID field in ps output"))?;
+    let mut rows = Vec::new();
+    // With `m`, the threads of a process follow it, without a number.
+    let mut is_shown = false;
+    for line in lines.filter(|line| !line.is_empty()) {
+        let mut row = fields(line);
+        let Some(pid) = row.get(column) else { continue };
+        if pid != "-" {
+            let number: i32 = pid
+                .parse()
+                .map_err(|error| Error::system(format!("Unexpected pid '{pid}': {error}")))?;
+            is_shown = pids.contains(&number);
+        }
+        if is_shown {
+            // The last column, the command, has spaces of its own.
+            let rest = row.split_off(row.len().min(titles.len() - 1));
+            row.push(rest.join(" "));
+            rows.push(row);
+        }
+    }
+    Ok((titles, rows))
+}
+
+fn fields(line: &str) -> Vec<String> {
+    line.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_the_containers_processes() {
+        let output = "  PID TTY  CMD\n   1 ?    init\n  42 ?    sh -c  sleep 1\n   - -    -\n  43 ?    other\n   - -    -\n";
+        let (titles, rows) = parse(output, &[42].into()).unwrap();
+        assert_eq!(titles, ["PID", "TTY", "CMD"]);
+        assert_eq!(rows, [["42", "?", "sh -c sleep 1"], ["-", "-", "-"]]);
+        let error = parse("TTY CMD\n", &[42].into()).unwrap_err();
+        assert_eq!(error.message, "Couldn't find PID field in ps output");
+        assert!(parse("", &[42].into()).is_err());
+        let error = parse("PID\nx\n", &[42].into()).unwrap_err();
+        assert!(error.message.starts_with("Unexpected pid 'x'"), "{error}");
+    }
+
+    #[test]
+    fn no_column_passes_for_the_pid() {
+        for (args, fine) in [
+            ("-ef", true),
+            ("-o pid,comm", true),
+            ("-o pid=PID", true),
+            ("-o pid=PID -o user=WHO", true),
+            ("-o ppid=PID", false),
+            ("-o user= PIDS", false),
+        ] {
+            assert_eq!(check(args).is_ok(), fine, "{args}");
+        }
+    }
 }

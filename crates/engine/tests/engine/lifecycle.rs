@@ -280,6 +280,16 @@ fn pause_update_and_top() {
         assert_eq!(titles[7], "CMD");
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0][7].trim(), "sleep 100");
+        // `f` and a list of processes exclude each other in `ps`.
+        for args in ["-o pid,comm", "f -eo pid,comm"] {
+            let (titles, rows) = world.engine.top(&id, args).await.unwrap();
+            assert_eq!(titles, ["PID", "COMMAND"], "{args}");
+            assert_eq!(rows.len(), 1, "{args}");
+            assert!(rows[0][1].ends_with("sleep"), "{args}: {rows:?}");
+        }
+        let error = world.engine.top(&id, "-o ppid=PID").await.unwrap_err();
+        assert_eq!(error.message, "specifying \"ppid=PID\" is not allowed");
+        assert!(world.engine.top(&id, "--nonsense").await.is_err());
     });
 }
 
