@@ -160,16 +160,20 @@ impl Engine {
         Ok(mounts)
     }
 
-    /// `container:<name>` modes are kept by full id: names may change.
+    /// `container:<name>` modes are kept by full id: names may change. Whose network it joins may be made later.
     fn resolve_joined(&self, host: &mut HostConfig) -> Result<()> {
-        for mode in [
-            &mut host.network_mode,
-            &mut host.pid_mode,
-            &mut host.ipc_mode,
-        ] {
-            if let Some(name) = mode.strip_prefix("container:") {
-                *mode = format!("container:{}", self.inner.find(name)?.id);
+        let resolved = |mode: &str| -> Result<Option<String>> {
+            let name = mode.strip_prefix("container:");
+            let found = name.map(|name| self.inner.find(name)).transpose()?;
+            Ok(found.map(|other| format!("container:{}", other.id)))
+        };
+        for mode in [&mut host.pid_mode, &mut host.ipc_mode] {
+            if let Some(resolved) = resolved(mode)? {
+                *mode = resolved;
             }
+        }
+        if let Ok(Some(resolved)) = resolved(&host.network_mode) {
+            host.network_mode = resolved;
         }
         Ok(())
     }

@@ -32,6 +32,36 @@ impl Inner {
         Ok(sandbox)
     }
 
+    /// Finds the running container whose network `container` joins, which may have been made after it. That it is missing
+    /// is no fault of the request to start: the kind is a system error, so that no client goes looking for an image.
+    pub fn find_donor(&self, container: &Container) -> Result<()> {
+        let mode = container.with(|record| record.host_config.network_mode.clone());
+        let Some(name) = mode.strip_prefix("container:") else {
+            return Ok(());
+        };
+        let donor = self.find(name).map_err(|error| {
+            Error::system(error).context("joining network namespace of container")
+        })?;
+        if donor.id == container.id {
+            return Err(Error::system("cannot join own network namespace"));
+        }
+        if donor.with(|record| record.state.restarting) {
+            return Err(Error::conflict(format!(
+                "cannot join network namespace of container: Container {name} is restarting, wait until the container is \
+                 running"
+            )));
+        }
+        if donor.live().is_none() {
+            let (name, status) = donor.with(|r| (r.name.clone(), r.state.status()));
+            return Err(Error::conflict(format!(
+                "cannot join network namespace of a non running container: container {name} is {status}"
+            )));
+        }
+        let mode = format!("container:{}", donor.id);
+        container.change(|record| record.host_config.network_mode = mode);
+        Ok(())
+    }
+
     pub async fn network_down(&self, id: &str) {
         if let Err(error) = self.networks.deactivate(id).await {
             tracing::debug!(id, %error, "names were not withdrawn");

@@ -84,6 +84,7 @@ impl Engine {
 
     async fn bring_up(&self, container: &Arc<Container>) -> Result<(Live, Time)> {
         let inner = &self.inner;
+        inner.find_donor(container)?;
         let record = container.record();
         let joined = self.joined(&record)?;
         let prepared = {
@@ -205,7 +206,6 @@ impl Engine {
             })?;
             Ok(Some(live.pid))
         };
-        pid(&record.host_config.network_mode, "network namespace")?;
         Ok(Joined {
             pid: pid(&record.host_config.pid_mode, "PID namespace")?,
             ipc: pid(&record.host_config.ipc_mode, "IPC namespace")?,
