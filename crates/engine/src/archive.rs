@@ -27,10 +27,10 @@ impl Engine {
         let container = self.inner.find(id)?;
         let view = View::open(&self.inner, &container, path).await?;
         let (name, shown, path) = (path.to_owned(), path.to_owned(), path.to_owned());
-        let container_id = container.id.clone();
+        let called = id.to_owned();
         let (view, from, header) = blocking(move || {
             let from = Source::find(&view.root, &view.path)
-                .map_err(|error| not_found(error, &path, &container_id))?;
+                .map_err(|error| not_found(error, &path, &called))?;
             let header = from.header(&path)?;
             Ok((view, from, header))
         })
@@ -55,9 +55,9 @@ impl Engine {
         }
         let event = [("path", path.to_owned())];
         self.inner.event(&container, "extract-to-dir", &event);
-        let (path, container_id) = (path.to_owned(), container.id.clone());
+        let (path, called) = (path.to_owned(), id.to_owned());
         blocking(move || {
-            let what = |error| not_found(error, &path, &container_id);
+            let what = |error| not_found(error, &path, &called);
             let dir = view.root.open_at(&view.path, OFlags::PATH).map_err(what)?;
             let stat = fs::fstat(&dir).doing("copy into the container")?;
             if !FileType::from_raw_mode(stat.st_mode).is_dir() {

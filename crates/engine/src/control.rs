@@ -131,14 +131,17 @@ impl Engine {
     }
 
     pub async fn kill(&self, id: &str, signal: &str) -> Result<()> {
-        let container = self.inner.find(id)?;
+        let killed = self.send_named(id, signal).await;
+        killed.map_err(|error| error.context(format!("cannot kill container: {id}")))
+    }
+
+    async fn send_named(&self, id: &str, signal: &str) -> Result<()> {
         let number = match signal {
             "" => signal::KILL,
             signal => signal::parse(signal)?,
         };
-        let live = container
-            .running()
-            .map_err(|error| error.context(format!("cannot kill container: {id}")))?;
+        let container = self.inner.find(id)?;
+        let live = container.running()?;
         let own = container.with(|record| record.config.stop_signal.clone());
         let stops = number == signal::KILL
             || number == signal::TERM

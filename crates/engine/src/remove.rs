@@ -20,10 +20,10 @@ impl Engine {
             )));
         }
         let removed = self.remove_marked(&container, force, volumes).await;
-        if removed.is_err() {
+        removed.map_err(|error| {
             container.change(|record| record.state.removing = false);
-        }
-        removed
+            error.context(format!("cannot remove container {id:?}"))
+        })
     }
 
     async fn remove_marked(
@@ -106,9 +106,8 @@ impl Engine {
 }
 
 fn in_use(container: &Container) -> Error {
-    let (name, state) =
-        container.with(|record| (format!("/{}", record.name), record.state.clone()));
-    let text = if state.paused {
+    let state = container.with(|record| record.state.clone());
+    Error::conflict(if state.paused {
         "container is paused and must be unpaused first".to_owned()
     } else {
         let status = if state.restarting {
@@ -117,6 +116,5 @@ fn in_use(container: &Container) -> Error {
             "running"
         };
         format!("container is {status}: stop the container before removing or force remove")
-    };
-    Error::conflict(format!("cannot remove container {name:?}: {text}"))
+    })
 }

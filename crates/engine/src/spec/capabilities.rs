@@ -69,8 +69,12 @@ const DEFAULT: &[&str] = &[
 
 /// The container's capabilities (`CAP_…`), sorted as the kernel numbers them.
 pub(crate) fn effective(host: &HostConfig) -> Result<Vec<String>> {
-    let add = normalize(host.cap_add.as_deref().unwrap_or_default())?;
-    let drop = normalize(host.cap_drop.as_deref().unwrap_or_default())?;
+    let named = |list: &Option<Vec<String>>, what: &str| {
+        let known = normalize(list.as_deref().unwrap_or_default());
+        known.map_err(|error| error.context(format!("invalid {what}")))
+    };
+    let add = named(&host.cap_add, "CapAdd")?;
+    let drop = named(&host.cap_drop, "CapDrop")?;
     if host.privileged {
         return Ok(spelled(|_| true));
     }
@@ -113,7 +117,7 @@ fn normalize(names: &[String]) -> Result<Vec<String>> {
                 Ok(bare.to_owned())
             } else {
                 Err(Error::invalid(format!(
-                    "invalid capability: unknown capability: \"CAP_{bare}\""
+                    "unknown capability: \"CAP_{bare}\""
                 )))
             }
         })
@@ -143,6 +147,13 @@ mod tests {
         check(&["CAP_NET_ADMIN"], &["ALL"], 1, "CAP_NET_ADMIN", true);
         check(&["ALL"], &["SYS_ADMIN"], 40, "CAP_SYS_ADMIN", false);
         check(&[], &["net_raw"], 13, "CAP_NET_RAW", false);
-        assert!(normalize(&["NOPE".to_owned()]).is_err());
+        let host = HostConfig {
+            cap_drop: Some(vec!["nope".to_owned()]),
+            ..HostConfig::default()
+        };
+        assert_eq!(
+            effective(&host).unwrap_err().message,
+            "invalid CapDrop: unknown capability: \"CAP_NOPE\""
+        );
     }
 }

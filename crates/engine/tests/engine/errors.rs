@@ -1,0 +1,91 @@
+//! Docker's words for what cannot be done, one row for each text that once was another.
+
+use engine_types::container::HostConfig;
+use engine_types::{ErrorKind, Filters};
+
+use crate::world::{in_world, no_network, request, strings};
+
+fn joining(name: &str) -> HostConfig {
+    HostConfig {
+        network_mode: format!("container:{name}"),
+        ..HostConfig::default()
+    }
+}
+
+#[test]
+fn objects_are_called_what_the_user_called_them() {
+    in_world(async |world| {
+        let engine = &world.engine;
+        let id = world.run(&["sleep", "100"], no_network()).await;
+        engine.rename(&id, "web").await.unwrap();
+        let error = engine.remove("web", false, false).await.unwrap_err();
+        assert_eq!(
+            error.message,
+            "cannot remove container \"web\": container is running: stop the container before removing or force remove"
+        );
+        for (name, signal, text) in [
+            (
+                "nope",
+                "KILL",
+                "cannot kill container: nope: No such container: nope",
+            ),
+            (
+                "web",
+                "NOPE",
+                "cannot kill container: web: invalid signal: NOPE",
+            ),
+        ] {
+            let error = engine.kill(name, signal).await.unwrap_err();
+            assert_eq!(error.message, text);
+        }
+        let error = engine.archive_get("web", "/nope").await.unwrap_err();
+        assert_eq!(
+            error.message,
+            "Could not find the file /nope in container web"
+        );
+        let filters = Filters([("status".to_owned(), strings(&["nope"]))].into());
+        let error = engine.list(true, None, false, &filters).await.unwrap_err();
+        assert_eq!(
+            error.message,
+            "invalid filter 'status=nope': invalid value for state (nope): must be one of created, running, paused, \
+             restarting, removing, exited, dead"
+        );
+    });
+}
+
+/// The kind matters: a client that is told "not found" goes and pulls the image.
+#[test]
+fn a_network_namespace_that_cannot_be_joined() {
+    in_world(async |world| {
+        let engine = &world.engine;
+        let start = async |host| {
+            let id = world.create(&["true"], host).await;
+            let error = engine.start_container(&id).await.unwrap_err();
+            engine.remove(&id, false, false).await.unwrap();
+            (error.kind, error.message)
+        };
+        assert_eq!(
+            start(joining("nope")).await,
+            (
+                ErrorKind::System,
+                "joining network namespace of container: No such container: nope".to_owned()
+            )
+        );
+        engine
+            .create(Some("made"), request(&["true"], no_network()))
+            .await
+            .unwrap();
+        assert_eq!(
+            start(joining("made")).await,
+            (
+                ErrorKind::Conflict,
+                "cannot join network namespace of a non running container: container made is created".to_owned()
+            )
+        );
+        // One that is made after the container that joins it will do.
+        let late = world.create(&["true"], joining("late")).await;
+        let donor = world.run(&["sleep", "100"], no_network()).await;
+        engine.rename(&donor, "late").await.unwrap();
+        engine.start_container(&late).await.unwrap();
+    });
+}
