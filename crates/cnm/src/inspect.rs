@@ -223,15 +223,19 @@ impl State {
             .collect()
     }
 
-    /// Services with tasks on the network, here and elsewhere.
+    /// Services with tasks on a network of the swarm, here and elsewhere. Standalone containers are tasks of the service
+    /// without a name, and an address that is not there is Go's `<nil>`, both as in Docker.
     fn services(&self, network: &str) -> BTreeMap<String, ServiceInfo> {
         let mut services = BTreeMap::<String, ServiceInfo>::new();
+        if !self.network(network).is_ok_and(|n| n.scope == Scope::Swarm) {
+            return services;
+        }
         let mut add = |id: &str, record: &NameRecord, host: String| {
-            if record.service.name.is_empty() {
-                return;
-            }
             let info = services.entry(record.service.name.clone()).or_default();
-            info.vip = record.service.virtual_ip.clone();
+            info.vip = match record.service.virtual_ip.as_str() {
+                "" => "<nil>".to_string(),
+                vip => vip.to_string(),
+            };
             info.ports.get_or_insert_default();
             info.tasks.get_or_insert_default().push(Task {
                 name: record.name.clone(),

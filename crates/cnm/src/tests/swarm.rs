@@ -240,6 +240,39 @@ async fn standalone_containers_attach_through_the_managers() {
     assert!(c.endpoints(&b).is_empty());
 }
 
+/// As Docker shows them: standalone containers under no name, and no address as Go prints it.
+#[tokio::test]
+async fn verbose_shows_standalone_containers_as_well() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.swarm_network(overlay("o", false)).await.unwrap();
+    c.create("local", CreateOptions::default()).await.unwrap();
+    let a = world.run("a", &["local"]).await.unwrap();
+    let mut standalone = task("10.0.9.3", "");
+    standalone.service = None;
+    c.connect(&a, standalone).await.unwrap();
+    let b = world.run("b", &[]).await.unwrap();
+    let mut served = task("10.0.9.4", "web");
+    served.service.as_mut().unwrap().virtual_ip = "10.0.9.2".into();
+    c.connect(&b, served).await.unwrap();
+    for id in [&a, &b] {
+        c.activate(id).await.unwrap();
+    }
+    let services = async |network| c.inspect(network, true, "").await.unwrap().services;
+    let shown: Vec<_> = services("net-o")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(name, info)| {
+            let tasks = info.tasks.unwrap();
+            (name, info.vip, tasks[0].name.clone(), tasks.len())
+        })
+        .collect();
+    let row = |name: &str, vip: &str, task: &str| (name.into(), vip.into(), task.into(), 1);
+    assert_eq!(shown, [row("", "<nil>", "a"), row("web", "10.0.9.2", "b")]);
+    assert_eq!(services("local").await, None);
+}
+
 #[tokio::test]
 async fn a_restart_finds_everything_again() {
     let world = World::new().await;
