@@ -107,6 +107,14 @@ fn exists(name: &str) -> Error {
 impl State {
     /// What kind of network is asked for, with Docker's refusals.
     fn scope_of(&self, options: &CreateOptions) -> Result<Scope> {
+        if options.config_only
+            && (options.ingress
+                || options.internal
+                || options.attachable
+                || !options.scope.is_empty())
+        {
+            return Err(Error::forbidden(CONFIG_ONLY_FIELDS));
+        }
         let capability = self.drivers.get(&options.driver)?.capability();
         let asked = match options.scope.as_str() {
             "" => capability.scope,
@@ -133,14 +141,6 @@ impl State {
             return Err(Error::invalid(
                 "IPv4 cannot be disabled in a Swarm scoped network",
             ));
-        }
-        if options.config_only
-            && (options.ingress
-                || options.internal
-                || options.attachable
-                || !options.scope.is_empty())
-        {
-            return Err(Error::forbidden(CONFIG_ONLY_FIELDS));
         }
         Ok(match options.config_only {
             true => Scope::Local,
