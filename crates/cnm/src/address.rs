@@ -7,7 +7,7 @@ use engine_types::{Error, Result};
 use ipnet::IpNet;
 use netstate::Mac;
 
-use crate::model::{Endpoint, Network, Record};
+use crate::model::{Endpoint, Network, Pool, Record, is_predefined};
 use crate::overlay::mac_text;
 use crate::state::State;
 
@@ -17,34 +17,55 @@ pub(crate) struct Allocated {
     pub ipv6: Option<IpNet>,
 }
 
-/// What the user may ask for; checked before anything is allocated.
-pub(crate) fn check(network: &Network, settings: &EndpointSettings) -> Result<()> {
+/// What is wrong with the addresses that the user asks for, a line each (Docker's `validateEndpointSettings`). `known` is
+/// `None` for a network that is not here yet.
+pub(crate) fn faults(
+    known: Option<&Network>,
+    name: &str,
+    settings: &EndpointSettings,
+) -> Vec<String> {
+    let mut faults = Vec::new();
     let Some(wanted) = &settings.ipam_config else {
-        return Ok(());
+        return faults;
     };
-    let addresses = requested(wanted)?;
-    if addresses.is_empty() {
+    let asks = !wanted.ipv4_address.is_empty() || !wanted.ipv6_address.is_empty();
+    if asks && is_predefined(name) {
+        faults.push(
+            "user specified IP address is supported on user defined networks only".to_string(),
+        );
+    }
+    match (requested(wanted), known) {
+        (Err(error), _) => faults.push(error.message),
+        (Ok(addresses), Some(network)) => {
+            faults.extend(addresses.iter().filter_map(|ip| outside(network, ip)));
+        }
+        (Ok(_), None) => {}
+    }
+    faults
+}
+
+/// The faults as an error.
+pub(crate) fn refuse(faults: &[String]) -> Result<()> {
+    if faults.is_empty() {
         return Ok(());
     }
-    if network.is_predefined() {
-        return Err(Error::invalid(
-            "user specified IP address is supported on user defined networks only",
-        ));
+    let faults = faults.join("\n");
+    Err(Error::invalid(format!(
+        "invalid endpoint settings:\n{faults}"
+    )))
+}
+
+/// Why a network cannot give this address.
+fn outside(network: &Network, address: &IpAddr) -> Option<String> {
+    let same = |p: &&Pool| p.subnet.addr().is_ipv4() == address.is_ipv4();
+    if !network.pools.iter().filter(same).any(|p| p.chosen) {
+        return Some(
+            "user specified IP address is supported only when connecting to networks with user configured subnets"
+                .to_string(),
+        );
     }
-    for address in addresses {
-        let same = |p: &&crate::model::Pool| p.subnet.addr().is_ipv4() == address.is_ipv4();
-        if !network.pools.iter().filter(same).any(|p| p.chosen) {
-            return Err(Error::invalid(
-                "user specified IP address is supported only when connecting to networks with user configured subnets",
-            ));
-        }
-        if network.pool_of(&address).is_none() {
-            return Err(Error::invalid(format!(
-                "no configured subnet or ip-range contain the IP address {address}"
-            )));
-        }
-    }
-    Ok(())
+    let inside = network.pool_of(address).is_some();
+    (!inside).then(|| format!("no configured subnet or ip-range contain the IP address {address}"))
 }
 
 /// The addresses in an endpoint's settings; a prefix length that comes with one is the subnet's business.

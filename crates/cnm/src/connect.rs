@@ -11,7 +11,7 @@ use crate::controller::Inner;
 use crate::create::random_id;
 use crate::driver::Gateway;
 use crate::kernel::run_in;
-use crate::model::{Endpoint, Network, Record, Scope};
+use crate::model::{Endpoint, Network, Record, Scope, is_predefined};
 use crate::names::dns_names;
 use crate::state::{GATEWAY_BRIDGE, State};
 use crate::transition::Scene;
@@ -39,6 +39,22 @@ impl Controller {
             Err(_) => {}
         }
         joined
+    }
+
+    /// Whether a container may ask for these settings on the network, as far as this is known before it runs.
+    pub fn check_settings(&self, network: &str, settings: &EndpointSettings) -> Result<()> {
+        let state = self.0.state();
+        let known = state.resolve(network).ok();
+        let known = known.filter(|n| n.scope == Scope::Local && !n.config_only);
+        let name = known.map_or(network, |n| &n.name);
+        let mut faults = address::faults(known, name, settings);
+        if is_predefined(name) && settings.aliases.as_ref().is_some_and(|a| !a.is_empty()) {
+            faults.push(
+                "network-scoped alias is supported only for containers in user defined networks"
+                    .to_string(),
+            );
+        }
+        address::refuse(&faults)
     }
 
     pub async fn disconnect(&self, container_id: &str, network: &str, force: bool) -> Result<()> {
@@ -150,7 +166,8 @@ impl Inner {
             state.check_join(&record, network)?;
             let chosen_by_manager = request.preallocated || attached;
             if !chosen_by_manager {
-                address::check(network, &request.settings)?;
+                let settings = &request.settings;
+                address::refuse(&address::faults(Some(network), &network.name, settings))?;
             }
             let mut endpoint = state.new_endpoint(&record, network, request.settings)?;
             endpoint.service = request.service;

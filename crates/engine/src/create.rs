@@ -70,6 +70,7 @@ impl Engine {
         };
         merge(&mut record.config, &file.config.unwrap_or_default());
         let warnings = self.check(&mut record)?;
+        self.check_endpoints(&endpoints)?;
         self.resolve_joined(&mut record.host_config)?;
         record.networks = match managed {
             Some(requests) => requests
@@ -158,6 +159,22 @@ impl Engine {
             mounts.extend(volumes::borrowed(&other.with(|r| r.mounts.clone()), mode)?);
         }
         Ok(mounts)
+    }
+
+    /// What can be known of them before the start.
+    fn check_endpoints(&self, endpoints: &BTreeMap<String, EndpointSettings>) -> Result<()> {
+        let check = |(network, settings): (&String, &EndpointSettings)| {
+            let checked = self.inner.networks.check_settings(network, settings);
+            let error = checked
+                .err()?
+                .context(format!("invalid config for network {network}"));
+            Some(error.message)
+        };
+        let faults: Vec<String> = endpoints.iter().filter_map(check).collect();
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(Error::invalid(faults.join("\n"))),
+        }
     }
 
     /// `container:<name>` modes are kept by full id: names may change. Whose network it joins may be made later.

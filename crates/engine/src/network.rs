@@ -170,6 +170,8 @@ impl Engine {
             settings: request.endpoint_config.unwrap_or_default(),
             ..ConnectRequest::default()
         };
+        let networks = &self.inner.networks;
+        networks.check_settings(&name, &request.settings)?;
         if record.state.running {
             let request = with_short_id(&request, &container.id);
             self.inner.networks.connect(&container.id, request).await?;
@@ -213,8 +215,14 @@ impl Engine {
             .find(|name| container.with(|record| record.networks.contains_key(*name)));
         let Some(key) = key else {
             info?;
-            return Err(Error::forbidden(format!(
-                "container {} is not connected to the network {}",
+            // Docker's daemon and its network library each have their own words.
+            let the = if container.live().is_some() {
+                ""
+            } else {
+                "the "
+            };
+            return Err(Error::system(format!(
+                "container {} is not connected to {the}network {}",
                 container.id, names[0]
             )));
         };

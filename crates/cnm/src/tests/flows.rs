@@ -174,6 +174,17 @@ async fn configuration_networks_lend_their_settings() {
         config_only: true,
         ..with_subnet("10.3.0.0/24")
     };
+    let ingress = CreateOptions {
+        ingress: true,
+        ..options.clone()
+    };
+    assert_eq!(
+        text(c.create("x", ingress).await),
+        (
+            ErrorKind::Forbidden,
+            "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.".into()
+        )
+    );
     c.create("conf", options).await.unwrap();
     let from = |name: &str| CreateOptions {
         config_from: Some(ConfigReference {
@@ -345,25 +356,25 @@ async fn static_addresses() {
             "own",
             "10.7.0.1",
             ErrorKind::InvalidParameter,
-            "no configured subnet or ip-range contain the IP address 10.7.0.1",
+            "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.7.0.1",
         ),
         (
             "own",
             "x",
             ErrorKind::InvalidParameter,
-            "invalid IPv4 address: x",
+            "invalid endpoint settings:\ninvalid IPv4 address: x",
         ),
         (
             "auto",
             "172.18.0.9",
             ErrorKind::InvalidParameter,
-            "user specified IP address is supported only when connecting to networks with user configured subnets",
+            "invalid endpoint settings:\nuser specified IP address is supported only when connecting to networks with user configured subnets",
         ),
         (
             "bridge",
             "172.17.0.9",
             ErrorKind::InvalidParameter,
-            "user specified IP address is supported on user defined networks only",
+            "invalid endpoint settings:\nuser specified IP address is supported on user defined networks only\nuser specified IP address is supported only when connecting to networks with user configured subnets",
         ),
     ];
     for (network, ip, kind, expected) in table {
@@ -372,6 +383,27 @@ async fn static_addresses() {
             (kind, expected.into())
         );
     }
+    // The same before anything runs; of a network that is not here yet only the form is checked.
+    let early = |request: ConnectRequest| {
+        let checked = c.check_settings(&request.network, &request.settings);
+        checked.err().map(|e| e.message).unwrap_or_default()
+    };
+    assert_eq!(early(to_at("own", "10.6.0.6")), "");
+    assert_eq!(early(to_at("later", "10.6.0.5")), "");
+    assert_eq!(
+        early(to_at("later", "10.6.0")),
+        "invalid endpoint settings:\ninvalid IPv4 address: 10.6.0"
+    );
+    assert_eq!(
+        early(to_at("default", "172.17.0.9")),
+        "invalid endpoint settings:\nuser specified IP address is supported on user defined networks only"
+    );
+    let mut aliased = to("bridge");
+    aliased.settings.aliases = Some(vec!["x".into()]);
+    assert_eq!(
+        early(aliased),
+        "invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks"
+    );
     assert_eq!(
         text(c.connect(&a, to("own")).await),
         (
