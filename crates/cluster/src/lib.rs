@@ -31,11 +31,13 @@ mod executor;
 mod gossip_glue;
 mod lifecycle;
 mod logs;
+mod lookup;
 mod member;
 mod networks;
 mod objects;
 mod request;
 mod secrets;
+mod status;
 mod stored;
 mod task;
 

@@ -1,6 +1,5 @@
 //! The managers' objects for the API: listings, look-ups by name or id, and changes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine_types::{Error, Filters, Result, swarm as api};
@@ -8,6 +7,8 @@ use raft_store::State;
 use swarm_wire::pb;
 
 use crate::convert::{self, TASK_STATE};
+use crate::lookup::{Named as _, find, matches};
+use crate::status::{mode, runtime, service_status};
 use crate::{Cluster, errors};
 
 /// Which tokens an update turns over.
@@ -16,98 +17,6 @@ pub struct Rotate {
     pub worker_token: bool,
     pub manager_token: bool,
     pub unlock_key: bool,
-}
-
-/// What look-ups and filters need of any object.
-trait Named {
-    const KIND: &'static str;
-    fn id(&self) -> &str;
-    fn annotations(&self) -> Option<&pb::Annotations>;
-    fn name(&self) -> &str {
-        self.annotations().map_or("", |a| a.name.as_str())
-    }
-    fn labels(&self) -> BTreeMap<String, String> {
-        self.annotations()
-            .map(|a| a.labels.clone())
-            .unwrap_or_default()
-    }
-}
-
-macro_rules! named {
-    ($($t:ident = $kind:literal),*) => {
-        $(impl Named for pb::$t {
-            const KIND: &'static str = $kind;
-            fn id(&self) -> &str { &self.id }
-            fn annotations(&self) -> Option<&pb::Annotations> { self.spec.as_ref().and_then(|s| s.annotations.as_ref()) }
-        })*
-    };
-}
-named!(
-    Service = "service",
-    Network = "network",
-    Secret = "secret",
-    Config = "config"
-);
-
-impl Named for pb::Task {
-    const KIND: &'static str = "task";
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn annotations(&self) -> Option<&pb::Annotations> {
-        self.annotations.as_ref()
-    }
-}
-
-impl Named for pb::Node {
-    const KIND: &'static str = "node";
-    fn id(&self) -> &str {
-        &self.id
-    }
-    fn annotations(&self) -> Option<&pb::Annotations> {
-        self.spec.as_ref().and_then(|s| s.annotations.as_ref())
-    }
-    fn name(&self) -> &str {
-        self.description
-            .as_ref()
-            .map_or("", |d| d.hostname.as_str())
-    }
-}
-
-type Table<T> = imbl::OrdMap<String, Arc<T>>;
-
-/// By id, then by name, then by a prefix of the id; more than one is an error.
-fn find<T: Named>(table: &Table<T>, reference: &str) -> Result<Arc<T>> {
-    if let Some(found) = table.get(reference) {
-        return Ok(found.clone());
-    }
-    let named: Vec<_> = table.values().filter(|o| o.name() == reference).collect();
-    let found = match named.is_empty() {
-        false => named,
-        true => table
-            .values()
-            .filter(|o| !reference.is_empty() && o.id().starts_with(reference))
-            .collect(),
-    };
-    match found.as_slice() {
-        [one] => Ok((*one).clone()),
-        [] => Err(Error::not_found(format!(
-            "{} {reference} not found",
-            T::KIND
-        ))),
-        many => Err(Error::invalid(format!(
-            "{} {reference} is ambiguous ({} matches found)",
-            T::KIND,
-            many.len()
-        ))),
-    }
-}
-
-/// The filters that every listing has: id and name by prefix, labels.
-fn matches<T: Named>(object: &T, filters: &Filters) -> bool {
-    filters.any("id", |id| object.id().starts_with(id))
-        && filters.any("name", |name| object.name().starts_with(name))
-        && filters.labels_match("label", &object.labels())
 }
 
 impl Cluster {
@@ -460,133 +369,5 @@ impl Cluster {
             .remove_config(&id)
             .await
             .map_err(errors::from_status)
-    }
-}
-
-fn mode(service: &pb::Service) -> &'static str {
-    use pb::service_spec::Mode;
-    match service.spec.as_ref().and_then(|s| s.mode.as_ref()) {
-        Some(Mode::Global(_)) => "global",
-        Some(Mode::ReplicatedJob(_)) => "replicated-job",
-        Some(Mode::GlobalJob(_)) => "global-job",
-        Some(Mode::Replicated(_)) | None => "replicated",
-    }
-}
-
-fn runtime(task: &pb::Task) -> &'static str {
-    match task.spec.as_ref().and_then(|s| s.runtime.as_ref()) {
-        Some(pb::task_spec::Runtime::Attachment(_)) => "attachment",
-        Some(pb::task_spec::Runtime::Generic(_)) => "plugin",
-        _ => "container",
-    }
-}
-
-/// What `docker service ls` counts.
-fn service_status(service: &pb::Service, tasks: &[&Arc<pb::Task>]) -> api::ServiceStatus {
-    use pb::service_spec::Mode;
-    let running = i32::from(pb::TaskState::Running);
-    let count = |test: &dyn Fn(&pb::Task) -> bool| tasks.iter().filter(|t| test(t)).count() as u64;
-    let state = |t: &pb::Task| t.status.as_ref().map_or(0, |s| s.state);
-    let running_tasks = count(&|t| t.desired_state == running && state(t) == running);
-    let desired_tasks = match service.spec.as_ref().and_then(|s| s.mode.as_ref()) {
-        Some(Mode::Replicated(r)) => r.replicas,
-        _ => count(&|t| t.desired_state == running),
-    };
-    let complete = i32::from(pb::TaskState::Complete);
-    let completed_tasks = count(&|t| state(t) == complete);
-    api::ServiceStatus {
-        running_tasks,
-        desired_tasks,
-        completed_tasks,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn service(id: &str, name: &str) -> (String, Arc<pb::Service>) {
-        let annotations = Some(pb::Annotations {
-            name: name.into(),
-            ..Default::default()
-        });
-        let spec = Some(pb::ServiceSpec {
-            annotations,
-            ..Default::default()
-        });
-        (
-            id.into(),
-            Arc::new(pb::Service {
-                id: id.into(),
-                spec,
-                ..Default::default()
-            }),
-        )
-    }
-
-    #[test]
-    fn look_up_by_id_name_and_prefix() {
-        let table: Table<pb::Service> = [
-            service("abc1", "web"),
-            service("abd2", "db"),
-            service("xyz3", "abc1"),
-        ]
-        .into_iter()
-        .collect();
-        let check = |reference: &str, want: Result<&str, &str>| {
-            let found = find(&table, reference)
-                .map(|s| s.id.clone())
-                .map_err(|e| e.message);
-            assert_eq!(
-                found.as_deref().map_err(String::as_str),
-                want,
-                "{reference}"
-            );
-        };
-        check("abc1", Ok("abc1"));
-        check("web", Ok("abc1"));
-        check("abd", Ok("abd2"));
-        check("ab", Err("service ab is ambiguous (2 matches found)"));
-        check("nope", Err("service nope not found"));
-        check("", Err("service  not found"));
-    }
-
-    #[test]
-    fn status_counts_what_runs_and_should() {
-        let task = |id: &str, desired, state| {
-            let status = Some(pb::TaskStatus {
-                state,
-                ..Default::default()
-            });
-            Arc::new(pb::Task {
-                id: id.into(),
-                desired_state: desired,
-                status,
-                ..Default::default()
-            })
-        };
-        let (_, s) = service("s", "web");
-        let tasks = [
-            task("1", 512, 512),
-            task("2", 512, 448),
-            task("3", 640, 512),
-            task("4", 640, 576),
-        ];
-        let global = pb::Service {
-            spec: Some(pb::ServiceSpec {
-                mode: Some(pb::service_spec::Mode::Global(pb::GlobalService {})),
-                ..Default::default()
-            }),
-            ..(*s).clone()
-        };
-        let status = service_status(&global, &tasks.iter().collect::<Vec<_>>());
-        assert_eq!(
-            (
-                status.running_tasks,
-                status.desired_tasks,
-                status.completed_tasks
-            ),
-            (1, 2, 1)
-        );
     }
 }
