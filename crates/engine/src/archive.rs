@@ -1,15 +1,13 @@
 //! `docker cp`: trees in and out of a container, running or not, never beyond its root.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine_types::{Base64, Error, Result};
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, OFlags, Stat};
 use serde_json::json;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 
@@ -19,14 +17,14 @@ use crate::image::save::ChunkWriter;
 use crate::image::{overlay, unpack};
 use crate::inner::{Container, Inner};
 use crate::root::{Root, clean};
-use crate::{Chunks, Engine};
+use crate::{Chunks, Engine, tree};
 
 impl Engine {
     /// Files out of (`archive`) a container as a tar, with the base64 JSON of Docker's path stat header.
     pub async fn archive_get(&self, id: &str, path: &str) -> Result<(String, Chunks)> {
         let container = self.inner.find(id)?;
         let view = View::open(&self.inner, &container, path).await?;
-        let (name, shown, path) = (path.to_owned(), path.to_owned(), path.to_owned());
+        let (name, path) = (path.to_owned(), path.to_owned());
         let called = id.to_owned();
         let (view, from, header) = blocking(move || {
             let from = Source::find(&view.root, &view.path)
@@ -35,16 +33,23 @@ impl Engine {
             Ok((view, from, header))
         })
         .await?;
-        let (send, receive) = mpsc::channel(8);
-        tokio::task::spawn_blocking(move || {
-            let mut out = ChunkWriter::new(send);
-            let result = from.write(&mut out).doing(format!("archive {name}"));
-            out.finish(result);
-            drop(view);
-        });
-        let event = [("path", shown.clone())];
+        let event = [("path", name.clone())];
         self.inner.event(&container, "archive-path", &event);
-        Ok((header, receive))
+        Ok((header, send(view, from, name)))
+    }
+
+    /// The whole root file system as a tar, without what is mounted in it.
+    pub async fn export(&self, id: &str) -> Result<Chunks> {
+        let container = self.inner.find(id)?;
+        let view = View::rootfs(&self.inner, &container, PathBuf::from("/")).await?;
+        let what = format!("export container {}", container.id);
+        let (view, from) = blocking(move || {
+            let from = Source::find(&view.root, &view.path).doing(what)?;
+            Ok((view, from))
+        })
+        .await?;
+        self.inner.event(&container, "export", &[]);
+        Ok(send(view, from, container.name()))
     }
 
     pub async fn archive_put(&self, id: &str, path: &str, body: Chunks) -> Result<()> {
@@ -77,6 +82,18 @@ impl Engine {
         })
         .await
     }
+}
+
+/// Sends a tree as a tar, in the background; `view` is given up after its last byte.
+fn send(view: View, from: Source, name: String) -> Chunks {
+    let (send, receive) = mpsc::channel(8);
+    tokio::task::spawn_blocking(move || {
+        let mut out = ChunkWriter::new(send);
+        let result = from.write(&mut out).doing(format!("archive {name}"));
+        out.finish(result);
+        drop(view);
+    });
+    receive
 }
 
 fn not_found(error: std::io::Error, path: &str, container: &str) -> Error {
@@ -142,7 +159,26 @@ impl View {
                 _mounted: None,
             });
         }
+        Self::rootfs(inner, container, wanted).await
+    }
+
+    /// The file system without what is mounted in it.
+    async fn rootfs(
+        inner: &Arc<Inner>,
+        container: &Arc<Container>,
+        wanted: PathBuf,
+    ) -> Result<Self> {
+        let what = "open the container's file system";
         let changing = container.changing.clone().lock_owned().await;
+        if container.live().is_some() {
+            return Ok(Self {
+                root: Root::open(&inner.rootfs(&container.id)).doing(what)?,
+                path: wanted,
+                in_rootfs: true,
+                _mounted: None,
+            });
+        }
+        let record = container.record();
         let (inner, id) = (inner.clone(), container.id.clone());
         blocking(move || {
             inner.mount_rootfs(&id, &record)?;
@@ -224,103 +260,12 @@ impl Source {
     }
 
     fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
-        let mut tree = Tree {
-            tar: tar::Builder::new(out),
-            links: BTreeMap::new(),
-        };
         let base = if self.name == "." {
             PathBuf::from("/")
         } else {
             PathBuf::from(&self.name)
         };
-        tree.add(self.dir.as_fd(), &self.name, &base)?;
-        tree.tar.finish()
-    }
-}
-
-struct Tree<W: Write> {
-    tar: tar::Builder<W>,
-    /// Files with several names: where the first one went.
-    links: BTreeMap<(u64, u64), PathBuf>,
-}
-
-impl<W: Write> Tree<W> {
-    fn add(&mut self, dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> std::io::Result<()> {
-        let stat = fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(stat.st_mode & 0o7777);
-        header.set_uid(u64::from(stat.st_uid));
-        header.set_gid(u64::from(stat.st_gid));
-        header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
-        header.set_size(0);
-        let archived = path.strip_prefix("/").unwrap_or(path);
-        let archived = if archived.as_os_str().is_empty() {
-            Path::new("./")
-        } else {
-            archived
-        };
-        let safe = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match kind {
-            FileType::Directory => {
-                header.set_entry_type(tar::EntryType::Directory);
-                self.tar
-                    .append_data(&mut header, archived, std::io::empty())?;
-                let inner = fs::openat(
-                    dir,
-                    name,
-                    OFlags::RDONLY | OFlags::DIRECTORY | safe,
-                    Mode::empty(),
-                )?;
-                for entry in fs::Dir::read_from(&inner)? {
-                    let entry = entry?;
-                    let child = OsStr::from_bytes(entry.file_name().to_bytes());
-                    if child != "." && child != ".." {
-                        self.add(inner.as_fd(), child, &path.join(child))?;
-                    }
-                }
-            }
-            FileType::RegularFile => {
-                let inode = (stat.st_dev, stat.st_ino);
-                if let Some(first) = self.links.get(&inode) {
-                    header.set_entry_type(tar::EntryType::Link);
-                    return self.tar.append_link(&mut header, archived, first);
-                }
-                if stat.st_nlink > 1 {
-                    self.links.insert(inode, archived.to_owned());
-                }
-                let file = fs::openat(dir, name, OFlags::RDONLY | safe, Mode::empty())?;
-                header.set_entry_type(tar::EntryType::Regular);
-                let size = u64::try_from(stat.st_size).unwrap_or(0);
-                header.set_size(size);
-                // A file that grows meanwhile is cut, one that shrinks is filled: the header has its size already.
-                let content = std::io::Read::take(
-                    std::io::Read::chain(std::fs::File::from(file), std::io::repeat(0)),
-                    size,
-                );
-                self.tar.append_data(&mut header, archived, content)?;
-            }
-            FileType::Symlink => {
-                header.set_entry_type(tar::EntryType::Symlink);
-                let target = fs::readlinkat(dir, name, Vec::new())?;
-                let target = Path::new(OsStr::from_bytes(target.to_bytes()));
-                self.tar.append_link(&mut header, archived, target)?;
-            }
-            FileType::CharacterDevice | FileType::BlockDevice | FileType::Fifo => {
-                header.set_entry_type(match kind {
-                    FileType::CharacterDevice => tar::EntryType::Char,
-                    FileType::BlockDevice => tar::EntryType::Block,
-                    _ => tar::EntryType::Fifo,
-                });
-                header.set_device_major(fs::major(stat.st_rdev))?;
-                header.set_device_minor(fs::minor(stat.st_rdev))?;
-                self.tar
-                    .append_data(&mut header, archived, std::io::empty())?;
-            }
-            // Sockets are not archived, as in Docker.
-            _ => {}
-        }
-        Ok(())
+        tree::write(self.dir.as_fd(), &self.name, &base, out)
     }
 }
 

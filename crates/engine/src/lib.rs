@@ -28,6 +28,8 @@ mod events;
 mod exec;
 mod exit;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod image;
 mod inner;
@@ -54,6 +56,7 @@ mod status;
 mod store;
 mod streams;
 mod top;
+mod tree;
 mod update;
 mod validate;
 mod volumes;

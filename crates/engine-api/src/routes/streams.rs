@@ -29,6 +29,7 @@ pub fn routes() -> Router<Api> {
         .route("/containers/{id}/attach", post(attach))
         .route("/containers/{id}/logs", get(logs))
         .route("/containers/{id}/wait", post(wait))
+        .route("/containers/{id}/export", get(export))
         .route(
             "/containers/{id}/archive",
             get(archive_get).head(archive_head).put(archive_put),
@@ -133,6 +134,10 @@ async fn wait(State(api): State<Api>, Path(id): Path<String>, params: Params) ->
     };
     let body = Body::from_stream(futures_util::stream::once(line));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+async fn export(State(api): State<Api>, Path(id): Path<String>) -> Reply {
+    Ok(body::archive(api.backend.engine.export(&id).await?))
 }
 
 async fn archive_get(State(api): State<Api>, Path(id): Path<String>, params: Params) -> Reply {

@@ -36,10 +36,6 @@ pub fn routes() -> Router<Api> {
             get(async || unsupported("listing a container's changes")),
         )
         .route(
-            "/containers/{id}/export",
-            get(async || unsupported("exporting a container")),
-        )
-        .route(
             "/containers/{id}/stats",
             get(async || unsupported("measuring a container")),
         )

@@ -1,6 +1,7 @@
 //! What a container's processes get: streams, terminals, users, limits, mounts, networks.
 
 use engine::{LogOptions, StdStream};
+use engine_types::ErrorKind;
 use engine_types::container::{ExecOptions, HostConfig, Ulimit};
 use engine_types::network::{ConnectOptions, DisconnectOptions};
 
@@ -322,6 +323,39 @@ fn files_are_copied_in_and_out_running_or_not() {
         }
         let (output, _) = world.exec(&running, &["cat", "/tmp/dir/file"]).await;
         assert_eq!(output, "abc");
+    });
+}
+
+#[test]
+fn an_exported_file_system_is_an_image_again() {
+    in_world(async |world| {
+        let command = "echo kept > /greeting; echo apart > /volume/file; exec sleep 100";
+        let mut host = no_network();
+        host.tmpfs = Some([("/volume".to_owned(), String::new())].into());
+        let running = world.run(&["sh", "-c", command], host).await;
+        let (_, code) = world
+            .exec(
+                &running,
+                &["sh", "-c", "until test -s /volume/file; do :; done"],
+            )
+            .await;
+        assert_eq!(code, 0);
+        let while_running = collect(world.engine.export(&running).await.unwrap()).await;
+        world.engine.kill(&running, "KILL").await.unwrap();
+        let stopped = collect(world.engine.export(&running).await.unwrap()).await;
+        for tar in [while_running, stopped] {
+            let image = world.import("again", tar).await;
+            let mut again = request(&["sh", "-c", "cat /greeting; ls /volume"], no_network());
+            again.config.image = image;
+            let id = world.create_with(again).await;
+            world.engine.start_container(&id).await.unwrap();
+            assert_eq!(world.exit_code(&id).await, 0);
+            assert_eq!(world.logs(&id).await, "kept\n");
+        }
+        assert_eq!(
+            world.engine.export("nope").await.err().unwrap().kind,
+            ErrorKind::NotFound
+        );
     });
 }
 
