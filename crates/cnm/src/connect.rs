@@ -102,7 +102,8 @@ impl Inner {
             }
             (Ok(network), Some(_)) => {
                 self.state().check_not_on(container, &network)?;
-                network.id
+                // As the user called it: the managers' refusals repeat it.
+                request.network.clone()
             }
             (Err(error), Some(_)) if error.kind == ErrorKind::NotFound => request.network.clone(),
             (Ok(network), None) => {

@@ -54,7 +54,7 @@ impl SwarmNetworks for Managers {
         _: Vec<String>,
     ) -> Result<(SwarmNetwork, ipnet::IpNet)> {
         match network {
-            "net-att" | "att" => Ok((overlay("att", false), "10.0.9.20/24".parse().unwrap())),
+            "net-att" => Ok((overlay("att", false), "10.0.9.20/24".parse().unwrap())),
             _ => Err(Error::not_found(format!("network {network} not found"))),
         }
     }
