@@ -45,10 +45,11 @@ impl Volumes {
         }
         for (target, options) in host.tmpfs.iter().flatten() {
             let options = options.split(',').filter(|o| !o.is_empty());
-            add(tmpfs(target, options.map(str::to_owned).collect())?, true)?;
+            let target = destination(target).map_err(Error::invalid)?;
+            add(tmpfs(target, options.map(str::to_owned).collect()), true)?;
         }
         for target in record.config.volumes.iter().flatten().map(|(path, _)| path) {
-            let target = destination(target)?;
+            let target = destination(target).map_err(Error::invalid)?;
             if !mounts.iter().any(|m| m.point.destination == target) {
                 mounts.push(self.volume("", &target, true, "")?);
             }
@@ -61,35 +62,29 @@ impl Volumes {
         let invalid = || Error::invalid(format!("invalid volume specification: '{text}'"));
         let parts: Vec<&str> = text.split(':').collect();
         let (source, target, mode) = match parts.as_slice() {
+            ["", ..] => return Err(invalid()),
             [target] => ("", *target, ""),
-            [source, target] if target.starts_with('/') => (*source, *target, ""),
-            [target, mode] => ("", *target, *mode),
+            [_, mode] if Options::parse(mode).is_some() => return Err(invalid()),
+            [source, target] => (*source, *target, ""),
             [source, target, mode] => (*source, *target, *mode),
             _ => return Err(invalid()),
         };
-        let target = destination(target).map_err(|_| invalid())?;
-        let mut rw = true;
-        let mut propagation = "";
-        let mut copy = true;
-        for option in mode.split(',').filter(|option| !option.is_empty()) {
-            match option {
-                "rw" => rw = true,
-                "ro" => rw = false,
-                "nocopy" => copy = false,
-                "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => {
-                    propagation = option;
-                }
-                // SELinux labels and macOS consistency: without meaning on this host, as in Docker.
-                "z" | "Z" | "cached" | "delegated" | "consistent" | "default" => {}
-                _ => return Err(invalid()),
+        let Some(options) = Options::parse(mode) else {
+            return Err(Error::invalid(format!("invalid mode: {mode}")));
+        };
+        let is_path = source.starts_with('/');
+        let kind = if is_path { "bind" } else { "volume" };
+        let why = |why: String| {
+            let mount = format!("invalid mount config for type {kind:?}: {why}");
+            Error::invalid(mount).context(invalid())
+        };
+        let target = destination(target).map_err(why)?;
+        if !is_path {
+            if !options.propagation.is_empty() {
+                return Err(why("field BindOptions must not be specified".to_owned()));
             }
-        }
-        if !source.starts_with('/') {
-            if !propagation.is_empty() {
-                return Err(invalid());
-            }
-            let mut mounted = self.volume(source, &target, rw, mode)?;
-            mounted.copy_up &= copy;
+            let mut mounted = self.volume(source, &target, options.rw, mode)?;
+            mounted.copy_up &= options.copy;
             return Ok(mounted);
         }
         let host_path = Path::new(source);
@@ -97,19 +92,17 @@ impl Volumes {
             std::fs::create_dir_all(host_path)
                 .doing(format!("error while creating mount source path '{source}'"))?;
         }
-        let propagation = if propagation.is_empty() {
-            "rprivate"
-        } else {
-            propagation
-        };
         Ok(Mounted {
             point: MountPoint {
                 r#type: "bind".to_owned(),
                 source: source.to_owned(),
                 destination: target,
                 mode: mode.to_owned(),
-                rw,
-                propagation: propagation.to_owned(),
+                rw: options.rw,
+                propagation: match options.propagation {
+                    "" => "rprivate".to_owned(),
+                    given => given.to_owned(),
+                },
                 ..MountPoint::default()
             },
             ..Mounted::default()
@@ -124,96 +117,33 @@ impl Volumes {
                 mount.r#type
             ))
         };
-        let target = destination(&mount.target).map_err(|_| {
-            invalid(format!(
-                "invalid mount path: '{}' mount path must be absolute",
-                mount.target
-            ))
-        })?;
+        let target = destination(&mount.target).map_err(invalid)?;
         match mount.r#type.as_str() {
-            "bind" => {
-                let options = mount.bind_options.clone().unwrap_or_default();
-                if options.read_only_force_recursive {
-                    return Err(invalid(
-                        "recursively read-only binds are not supported".to_owned(),
-                    ));
-                }
-                let source = Path::new(&mount.source);
-                if !source.is_absolute() {
-                    return Err(invalid(format!(
-                        "invalid mount path: '{}' mount path must be absolute",
-                        mount.source
-                    )));
-                }
-                if !source.exists() {
-                    if !options.create_mountpoint {
-                        return Err(invalid(format!(
-                            "bind source path does not exist: {}",
-                            mount.source
-                        )));
-                    }
-                    std::fs::create_dir_all(source)
-                        .doing(format!("create {}", source.display()))?;
-                }
-                let propagation = match options.propagation.as_str() {
-                    "" => "rprivate".to_owned(),
-                    p @ ("private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave") => {
-                        p.to_owned()
-                    }
-                    other => return Err(invalid(format!("invalid propagation mode: {other}"))),
-                };
-                Ok(Mounted {
-                    point: MountPoint {
-                        r#type: "bind".to_owned(),
-                        source: mount.source.clone(),
-                        destination: target,
-                        rw: !mount.read_only,
-                        propagation,
-                        ..MountPoint::default()
-                    },
-                    non_recursive: options.non_recursive,
-                    ..Mounted::default()
-                })
-            }
-            "volume" => {
-                let options = mount.volume_options.clone().unwrap_or_default();
-                if !options.subpath.is_empty() {
-                    return Err(Error::not_implemented(
-                        "volume subpaths are not supported by this build",
-                    ));
-                }
-                let driver = options.driver_config.as_ref();
-                let name = driver.and_then(|d| d["Name"].as_str()).unwrap_or("local");
-                let plain =
-                    driver.is_none_or(|d| d["Options"].as_object().is_none_or(|o| o.is_empty()));
-                if !matches!(name, "" | "local") || !plain {
-                    return Err(Error::not_implemented(
-                        "volume drivers and their options are not supported by this build",
-                    ));
-                }
-                let mut mounted = self.volume(&mount.source, &target, !mount.read_only, "z")?;
-                mounted.copy_up &= !options.no_copy;
-                Ok(mounted)
-            }
-            "tmpfs" => {
-                if !mount.source.is_empty() {
-                    return Err(invalid("Source must not be specified".to_owned()));
-                }
-                let options = mount.tmpfs_options.clone().unwrap_or_default();
-                let mut list = Vec::new();
-                if options.size_bytes > 0 {
-                    list.push(format!("size={}", options.size_bytes));
-                }
-                if options.mode != 0 {
-                    list.push(format!("mode={:o}", options.mode));
-                }
-                if mount.read_only {
-                    list.push("ro".to_owned());
-                }
-                tmpfs(&target, list)
-            }
-            other => Err(Error::invalid(format!("mount type unknown: {other:?}"))),
+            "bind" => bind_mount(mount, target, &invalid),
+            "volume" => self.volume_mount(mount, &target),
+            "tmpfs" => tmpfs_mount(mount, target, &invalid),
+            _ => Err(invalid("mount type unknown".to_owned())),
         }
+    }
+
+    fn volume_mount(&self, mount: &Mount, target: &str) -> Result<Mounted> {
+        let options = mount.volume_options.clone().unwrap_or_default();
+        if !options.subpath.is_empty() {
+            return Err(Error::not_implemented(
+                "volume subpaths are not supported by this build",
+            ));
+        }
+        let driver = options.driver_config.as_ref();
+        let name = driver.and_then(|d| d["Name"].as_str()).unwrap_or("local");
+        let plain = driver.is_none_or(|d| d["Options"].as_object().is_none_or(|o| o.is_empty()));
+        if !matches!(name, "" | "local") || !plain {
+            return Err(Error::not_implemented(
+                "volume drivers and their options are not supported by this build",
+            ));
+        }
+        let mut mounted = self.volume(&mount.source, target, !mount.read_only, "z")?;
+        mounted.copy_up &= !options.no_copy;
+        Ok(mounted)
     }
 
     fn volume(&self, name: &str, target: &str, rw: bool, mode: &str) -> Result<Mounted> {
@@ -274,12 +204,125 @@ pub(crate) fn borrowed(mounts: &[Mounted], mode: &str) -> Result<Vec<Mounted>> {
         .collect())
 }
 
-fn tmpfs(target: &str, options: Vec<String>) -> Result<Mounted> {
-    let rw = !options.iter().any(|option| option == "ro");
+/// The options behind `-v`'s second colon.
+struct Options<'a> {
+    rw: bool,
+    copy: bool,
+    propagation: &'a str,
+}
+
+impl<'a> Options<'a> {
+    /// `None` when one is unknown or there are two of a kind.
+    fn parse(mode: &'a str) -> Option<Self> {
+        let mut options = Self {
+            rw: true,
+            copy: true,
+            propagation: "",
+        };
+        let mut kinds = Vec::new();
+        for option in mode.split(',').filter(|_| !mode.is_empty()) {
+            let kind = match option {
+                "rw" | "ro" => "access",
+                "nocopy" => "copy",
+                "z" | "Z" => "label",
+                "cached" | "delegated" | "consistent" | "default" => "consistency",
+                _ if PROPAGATIONS.contains(&option) => "propagation",
+                _ => return None,
+            };
+            if kinds.contains(&kind) {
+                return None;
+            }
+            kinds.push(kind);
+            match kind {
+                "access" => options.rw = option == "rw",
+                "copy" => options.copy = false,
+                "propagation" => options.propagation = option,
+                // SELinux labels and macOS consistency: without meaning on this host, as in Docker.
+                _ => {}
+            }
+        }
+        Some(options)
+    }
+}
+
+const PROPAGATIONS: &[&str] = &[
+    "private", "rprivate", "shared", "rshared", "slave", "rslave",
+];
+
+fn bind_mount(
+    mount: &Mount,
+    target: String,
+    invalid: &impl Fn(String) -> Error,
+) -> Result<Mounted> {
+    let options = mount.bind_options.clone().unwrap_or_default();
+    if options.read_only_force_recursive {
+        return Err(invalid(
+            "recursively read-only binds are not supported".to_owned(),
+        ));
+    }
+    if mount.source.is_empty() {
+        return Err(invalid("field Source must not be empty".to_owned()));
+    }
+    let propagation = match options.propagation.as_str() {
+        "" => "rprivate".to_owned(),
+        p if PROPAGATIONS.contains(&p) => p.to_owned(),
+        other => return Err(invalid(format!("invalid propagation mode: {other}"))),
+    };
+    let source = Path::new(&mount.source);
+    if !source.is_absolute() {
+        return Err(invalid(relative(&mount.source)));
+    }
+    if !source.exists() {
+        if !options.create_mountpoint {
+            return Err(invalid(format!(
+                "bind source path does not exist: {}",
+                mount.source
+            )));
+        }
+        std::fs::create_dir_all(source).doing(format!("create {}", source.display()))?;
+    }
     Ok(Mounted {
         point: MountPoint {
+            r#type: "bind".to_owned(),
+            source: mount.source.clone(),
+            destination: target,
+            rw: !mount.read_only,
+            propagation,
+            ..MountPoint::default()
+        },
+        non_recursive: options.non_recursive,
+        ..Mounted::default()
+    })
+}
+
+fn tmpfs_mount(
+    mount: &Mount,
+    target: String,
+    invalid: &impl Fn(String) -> Error,
+) -> Result<Mounted> {
+    if !mount.source.is_empty() {
+        return Err(invalid("field Source must not be specified".to_owned()));
+    }
+    let options = mount.tmpfs_options.clone().unwrap_or_default();
+    let mut list = Vec::new();
+    if options.size_bytes > 0 {
+        list.push(format!("size={}", options.size_bytes));
+    }
+    if options.mode != 0 {
+        list.push(format!("mode={:o}", options.mode));
+    }
+    if mount.read_only {
+        list.push("ro".to_owned());
+    }
+    Ok(tmpfs(target, list))
+}
+
+fn tmpfs(target: String, options: Vec<String>) -> Mounted {
+    let rw = !options.iter().any(|option| option == "ro");
+    Mounted {
+        point: MountPoint {
             r#type: "tmpfs".to_owned(),
-            destination: destination(target)?,
+            destination: target,
             mode: options.join(","),
             rw,
             ..MountPoint::default()
@@ -289,18 +332,23 @@ fn tmpfs(target: &str, options: Vec<String>) -> Result<Mounted> {
             .filter(|option| option != "ro" && option != "rw")
             .collect(),
         ..Mounted::default()
-    })
+    }
 }
 
-fn destination(target: &str) -> Result<String> {
-    let clean = crate::root::clean(Path::new(target))
-        .filter(|path| target.starts_with('/') && !path.as_os_str().is_empty())
-        .ok_or_else(|| {
-            Error::invalid(format!(
-                "invalid volume specification: destination can't be '{target}'"
-            ))
-        })?;
-    Ok(format!("/{}", clean.display()))
+/// The clean form of a path in the container, or why it is none.
+fn destination(target: &str) -> Result<String, String> {
+    if target.is_empty() {
+        return Err("field Target must not be empty".to_owned());
+    }
+    match crate::root::clean(Path::new(target)) {
+        _ if !target.starts_with('/') => Err(relative(target)),
+        Some(path) if !path.as_os_str().is_empty() => Ok(format!("/{}", path.display())),
+        _ => Err("invalid specification: destination can't be '/'".to_owned()),
+    }
+}
+
+fn relative(path: &str) -> String {
+    format!("invalid mount path: '{path}' mount path must be absolute")
 }
 
 /// Shown by inspect for API clients: tmpfs from `--tmpfs` is not among a container's mounts.
@@ -349,6 +397,23 @@ mod tests {
         check("/tmp:t", None);
         check("../x:/t", None);
         check("a:b:c:d", None);
+        check("/tmp:ro", None);
+        check("/tmp:/t:ro,rw", None);
+        check("data:/t:shared", None);
         assert!(dir.path().join("volumes/data/_data").is_dir());
+        let text = |text: &str| volumes.bind(text).unwrap_err().message;
+        assert_eq!(
+            text("/nope/nope:relative"),
+            "invalid volume specification: '/nope/nope:relative': invalid mount config for type \"bind\": invalid mount \
+             path: 'relative' mount path must be absolute"
+        );
+        assert!(!Path::new("/nope/nope").exists());
+        assert_eq!(
+            text("data:/"),
+            "invalid volume specification: 'data:/': invalid mount config for type \"volume\": invalid specification: \
+             destination can't be '/'"
+        );
+        assert_eq!(text("/tmp:/t:bogus"), "invalid mode: bogus");
+        assert_eq!(text("a:b:c:d"), "invalid volume specification: 'a:b:c:d'");
     }
 }
