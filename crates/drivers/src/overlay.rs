@@ -17,6 +17,7 @@ use cnm::driver::{Capability, Driver, Gateway, Host};
 use cnm::model::{Endpoint, Network, Pool, Scope};
 use engine_types::{Error, Result};
 use ipnet::IpNet;
+use netstate::nft::{Base, BaseKind, Chain, Family, Field, Hook, Rule, Statement, Table, Value};
 use netstate::{BridgePort, Link, LinkKind, Mac, Ns, Route, Row};
 
 use crate::bridge::veth;
@@ -27,6 +28,9 @@ const OVERHEAD: u32 = 50;
 const UNDERLAY_MTU: u32 = 1500;
 /// IANA's is what Docker uses.
 const DEFAULT_PORT: u16 = 4789;
+const UDP: u8 = 17;
+/// Before connection tracking.
+const RAW: i32 = -300;
 
 pub struct Overlay;
 
@@ -89,10 +93,7 @@ impl Driver for Overlay {
                 name: format!("vxlan{i}"),
                 kind: LinkKind::Vxlan {
                     vni,
-                    port: match network.vxlan_port {
-                        0 => DEFAULT_PORT,
-                        port => port,
-                    },
+                    port: tunnel_port(network),
                     local: host.vtep,
                     socket_ns: Ns::Host,
                 },
@@ -101,6 +102,9 @@ impl Driver for Overlay {
                 master: Some(bridge),
                 port: BridgePort::default(),
             }));
+        }
+        if host.firewall {
+            rows.extend(untracked(tunnel_port(network)));
         }
         if subnets(network).count() > 1 {
             rows.push(Row::Sysctl {
@@ -160,6 +164,56 @@ impl Driver for Overlay {
             },
         ]
     }
+}
+
+fn tunnel_port(network: &Network) -> u16 {
+    match network.vxlan_port {
+        0 => DEFAULT_PORT,
+        port => port,
+    }
+}
+
+/// The tunnel's own packets are not tracked: each inner flow has an outer port of its own, so a busy overlay would fill
+/// the host's connection table with entries that no rule needs.
+fn untracked(port: u16) -> Vec<Row> {
+    let table = Table {
+        ns: Ns::Host,
+        family: Family::Inet,
+        name: "pontoon-overlay".into(),
+    };
+    let hooks = [("in", Hook::Prerouting), ("out", Hook::Output)];
+    let chains = hooks.into_iter().flat_map(|(name, hook)| {
+        let is = |field, value| Statement::Match {
+            field,
+            not: false,
+            value,
+        };
+        [
+            Row::NftChain(Chain {
+                table: table.clone(),
+                name: name.into(),
+                base: Some(Base {
+                    kind: BaseKind::Filter,
+                    hook,
+                    priority: RAW,
+                    drop_by_default: false,
+                }),
+            }),
+            Row::NftRule(Rule {
+                table: table.clone(),
+                chain: name.into(),
+                order: 1,
+                body: vec![
+                    is(Field::L4Proto, Value::Protocol(UDP)),
+                    is(Field::ThDport, Value::Port(port)),
+                    Statement::Notrack,
+                ],
+            }),
+        ]
+    });
+    std::iter::once(Row::NftTable(table.clone()))
+        .chain(chains)
+        .collect()
 }
 
 fn namespace(network: &Network) -> Ns {

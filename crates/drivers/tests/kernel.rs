@@ -214,6 +214,11 @@ fn an_overlay_joins_two_hosts() {
         assert!(here.pings(&a, "10.0.2.6"), "the other subnet");
         let big = here.inside(&a, "busybox ping -c 1 -W 1 -s 1400 10.0.1.6");
         assert!(try_run(&big).0, "1,400 bytes");
+        let tracked = try_run("conntrack -L -p udp --dport 4789").1;
+        assert!(
+            !tracked.contains("dport=4789"),
+            "the tunnel is not tracked: {tracked}"
+        );
         let nslookup = here.inside(&a, "busybox nslookup b 127.0.0.11");
         soon("the name is known", || {
             try_run(&nslookup).1.contains("10.0.1.6")

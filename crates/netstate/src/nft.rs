@@ -162,6 +162,8 @@ pub enum Statement {
     },
     /// `ct state established,related`
     CtEstablishedRelated,
+    /// `notrack`: no connection tracking for this packet. Only before it has begun (priority raw).
+    Notrack,
     Counter,
     Verdict(Verdict),
     Masquerade,

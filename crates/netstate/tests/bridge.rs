@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod common;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::*;
 use netstate::{Ns, Row};
@@ -233,5 +233,22 @@ fn two_hundred_at_once() {
         let count = run("ip -4 -o addr show dev br0 | wc -l");
         assert_eq!(count.trim(), "200");
         assert_eq!(state.audit().await.unwrap(), Vec::<String>::new());
+    });
+}
+
+/// A container that ends just after something changed in its namespace is nothing that could not be compared.
+#[test]
+fn a_namespace_that_goes_while_it_is_dirty_is_no_failure() {
+    isolated(|| async {
+        let state = start().await;
+        for i in 0..5 {
+            let ns = named("gone");
+            let rows = vec![Row::Netns(ns.clone()), bridge(ns.clone(), "br1")];
+            state.set("sandbox/gone", rows).await.unwrap();
+            run_in("gone", "ip link set br1 down");
+            state.remove("sandbox/gone").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            assert_eq!(state.stats().failed, 0, "round {i}");
+        }
     });
 }

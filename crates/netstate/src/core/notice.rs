@@ -81,7 +81,10 @@ impl Core {
             .cloned()
             .collect();
         for ns in ready {
+            // A container's namespace may have gone with it since.
+            let wanted = ns == Ns::Host || self.desired.has_netns(&ns);
             if let Some(dirty) = self.dirty.remove(&ns)
+                && wanted
                 && !self.reconcile(&ns, dirty).is_empty()
             {
                 self.healed_at.insert(ns, Instant::now());

@@ -301,6 +301,7 @@ impl Writer<'_> {
                 self.mask(REG32, &ESTABLISHED_RELATED.to_ne_bytes());
                 self.cmp(CMP_NEQ, REG32, &[0; 4]);
             }
+            Statement::Notrack => self.expr("notrack", |_| {}),
             Statement::Counter => self.expr("counter", |m| {
                 m.put(1, &[0; 8]).put(2, &[0; 8]);
             }),

@@ -235,6 +235,7 @@ impl Display for Statement {
                 write!(f, "fib {side} type {}local", equals(*not))
             }
             Statement::CtEstablishedRelated => f.write_str("ct state established,related"),
+            Statement::Notrack => f.write_str("notrack"),
             Statement::Counter => f.write_str("counter"),
             Statement::Verdict(verdict) => verdict.fmt(f),
             Statement::Masquerade => f.write_str("masquerade"),
