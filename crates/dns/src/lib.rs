@@ -21,6 +21,8 @@
 
 mod answer;
 mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
 mod link;
 mod race;
 mod resolver;

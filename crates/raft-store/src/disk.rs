@@ -227,7 +227,7 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 /// Term and node of the leader (8 bytes each), the payload's kind, the payload.
-fn encode(entry: &Entry) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(entry: &Entry) -> Result<Vec<u8>, Error> {
     let leader = entry.log_id.leader_id;
     let mut bytes = Vec::new();
     bytes.extend(leader.term.to_le_bytes());
@@ -246,7 +246,7 @@ fn encode(entry: &Entry) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn decode(index: u64, bytes: &[u8]) -> Result<Entry, Error> {
+pub(crate) fn decode(index: u64, bytes: &[u8]) -> Result<Entry, Error> {
     let damaged = || Error::Storage(format!("entry {index} of the log is damaged"));
     let (term, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
     let (node, rest) = rest.split_first_chunk().ok_or_else(damaged)?;

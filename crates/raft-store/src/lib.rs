@@ -22,6 +22,8 @@
 use swarm_wire::pb;
 
 mod disk;
+#[doc(hidden)]
+pub mod fuzzing;
 mod log;
 mod machine;
 mod object;

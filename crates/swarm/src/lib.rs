@@ -19,6 +19,8 @@ pub mod ca;
 mod constraint;
 pub mod control;
 mod ext;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod id;
 pub mod loops;
 pub mod manager;

@@ -8,8 +8,9 @@ use engine_types::{Error, Result, Time, container};
 use rustix::fs::OFlags;
 use serde::Deserialize;
 
+use super::layers::Layers;
 use super::reference::{Reference, is_id};
-use super::{History, ImageFile, Images, RootFs, compression, unpack};
+use super::{History, ImageFile, RootFs, compression, unpack};
 use crate::Chunks;
 use crate::error::Doing;
 use crate::root::Root;
@@ -54,7 +55,7 @@ pub(crate) struct Found {
 
 /// The image file for a root file system that came as one tar.
 pub(crate) fn import(
-    images: &Images,
+    layers: &Layers,
     stream: impl Read,
     message: &str,
     changes: &[String],
@@ -63,7 +64,7 @@ pub(crate) fn import(
     for change in changes {
         super::changes::apply(&mut config, change)?;
     }
-    let diff_id = images.layers.add(stream, None)?;
+    let diff_id = layers.add(stream, None)?;
     let now = Time::now();
     let file = ImageFile {
         architecture: super::architecture().to_owned(),
@@ -86,7 +87,7 @@ pub(crate) fn import(
 }
 
 /// Reads a docker-archive (`manifest.json`) or an OCI layout (`index.json`); `spool` is an empty folder for it.
-pub(crate) fn load(images: &Images, stream: impl Read, spool: &Path) -> Result<Vec<Found>> {
+pub(crate) fn load(layers: &Layers, stream: impl Read, spool: &Path) -> Result<Vec<Found>> {
     let root = Root::open(spool).doing("open the spool folder")?;
     unpack::unpack(
         compression::reader(stream)?,
@@ -98,7 +99,7 @@ pub(crate) fn load(images: &Images, stream: impl Read, spool: &Path) -> Result<V
         },
     )
     .map_err(|error| Error::invalid(format!("error processing tar file: {error}")))?;
-    let archive = Archive { images, root };
+    let archive = Archive { layers, root };
     if archive.has("manifest.json") {
         archive.docker_archive()
     } else if archive.has("index.json") {
@@ -111,7 +112,7 @@ pub(crate) fn load(images: &Images, stream: impl Read, spool: &Path) -> Result<V
 }
 
 struct Archive<'a> {
-    images: &'a Images,
+    layers: &'a Layers,
     root: Root,
 }
 
@@ -250,14 +251,14 @@ impl Archive<'_> {
             if !diff_id.strip_prefix("sha256:").is_some_and(is_id) {
                 return Err(Error::invalid(format!("invalid diffID {diff_id:?}")));
             }
-            if self.images.layers.has(diff_id) {
+            if self.layers.has(diff_id) {
                 continue;
             }
             let stream = self
                 .root
                 .open_file(Path::new(layer))
                 .map_err(|error| Error::invalid(format!("invalid archive: {layer}: {error}")))?;
-            self.images.layers.add(stream, Some(diff_id))?;
+            self.layers.add(stream, Some(diff_id))?;
         }
         Ok(Found {
             file,

@@ -35,7 +35,12 @@ impl Engine {
             let _changing = engine.inner.images.changing.read().await;
             let inner = engine.inner.clone();
             let file = blocking(move || {
-                load::import(&inner.images, ChunkReader::new(body), &message, &changes)
+                load::import(
+                    &inner.images.layers,
+                    ChunkReader::new(body),
+                    &message,
+                    &changes,
+                )
             })
             .await?;
             let id = engine.inner.images.add(file).await?;
@@ -59,9 +64,10 @@ impl Engine {
             let images = &engine.inner.images;
             let _changing = images.changing.read().await;
             let inner = engine.inner.clone();
-            let found =
-                blocking(move || load::load(&inner.images, ChunkReader::new(body), spool.path()))
-                    .await?;
+            let found = blocking(move || {
+                load::load(&inner.images.layers, ChunkReader::new(body), spool.path())
+            })
+            .await?;
             for found in found {
                 let id = images.add(found.file).await?;
                 let mut lines = Vec::new();
