@@ -32,9 +32,7 @@ impl Reference {
             return Err(invalid());
         }
         let (domain, path) = match repository.split_once('/') {
-            Some((domain, path)) if domain.contains(['.', ':']) || domain == "localhost" => {
-                (Some(domain), path)
-            }
+            Some((domain, path)) if is_registry(domain) => (Some(domain), path),
             _ => (None, repository),
         };
         if domain.is_some_and(|domain| !is_domain(domain)) {
@@ -49,12 +47,11 @@ impl Reference {
             return Err(invalid());
         }
         let repository = match domain {
-            Some("docker.io" | "index.docker.io") => path.strip_prefix("library/").unwrap_or(path),
-            Some(_) => repository,
-            None => path.strip_prefix("library/").unwrap_or(path),
+            None | Some("docker.io" | "index.docker.io") => familiar(path),
+            Some(_) => repository.to_owned(),
         };
         Ok(Self {
-            repository: repository.to_owned(),
+            repository,
             tag: tag.map(str::to_owned),
             digest: digest.map(str::to_owned),
         })
@@ -68,6 +65,20 @@ impl Reference {
             self.tag.as_deref().unwrap_or("latest")
         )
     }
+}
+
+/// The shortest text that still means `path` on Docker's own registry.
+fn familiar(path: &str) -> String {
+    match path.split_once('/') {
+        Some(("library", name)) if !name.contains('/') => name.to_owned(),
+        // Alone, its first part would be taken for a registry.
+        Some((first, _)) if is_registry(first) => format!("docker.io/{path}"),
+        _ => path.to_owned(),
+    }
+}
+
+fn is_registry(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost"
 }
 
 /// 64 lower-case hex characters.
@@ -133,6 +144,11 @@ mod tests {
         check("docker.io/me/app", Some("me/app:latest"));
         check("localhost:5000/a/b:c", Some("localhost:5000/a/b:c"));
         check("quay.io/a__b/c--d", Some("quay.io/a__b/c--d:latest"));
+        check("library/library/x", Some("library/library/x:latest"));
+        check(
+            "index.docker.io/quay.io/x",
+            Some("docker.io/quay.io/x:latest"),
+        );
         check("Busybox", None);
         check("a//b", None);
         check("a:", None);

@@ -177,6 +177,28 @@ fn a_layer_is_written_again_byte_for_byte() {
     );
 }
 
+/// Regression: the second content was written at the first one's place, and the layer had another digest when saved.
+#[test]
+fn a_layer_holds_no_path_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let layers = Layers::open(dir.path().join("layers")).unwrap();
+    let add = |entries: &[Entry]| layers.add(archive(entries).as_slice(), None);
+    let error = add(&[file("f", "one"), file("./f", "two")]).unwrap_err();
+    assert!(
+        error.message.contains("duplicates of file paths"),
+        "{error}"
+    );
+    let dir = || Entry::Dir("d".to_owned());
+    add(&[dir(), file("d/.wh.f", ""), file("d/f", "kept"), dir()]).unwrap();
+}
+
+#[test]
+fn a_name_that_ends_with_a_slash_is_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    extract(&archive(&[file("d/", ""), file("d/f", "x")]), dir.path()).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("d/f")).unwrap(), b"x");
+}
+
 #[test]
 fn endless_metadata_is_refused() {
     let mut header = tar::Header::new_gnu();

@@ -43,6 +43,7 @@ pub(crate) struct Options<'a> {
 }
 
 pub(crate) fn unpack(stream: impl Read, root: &Root, options: Options<'_>) -> io::Result<Unpacked> {
+    let distinct = options.split.is_some();
     let tape = Tape {
         inner: stream,
         state: Rc::new(RefCell::new(TapeState {
@@ -59,6 +60,7 @@ pub(crate) fn unpack(stream: impl Read, root: &Root, options: Options<'_>) -> io
         root,
         prefix: options.prefix,
         whiteouts: options.whiteouts,
+        distinct,
         directories: Vec::new(),
         content_size: 0,
     };
@@ -132,6 +134,8 @@ struct Unpacker<'a> {
     root: &'a Root,
     prefix: &'a Path,
     whiteouts: bool,
+    /// No entry may replace another: the tar is written again from what is unpacked.
+    distinct: bool,
     /// Their times are set last: creating what they hold changes them.
     directories: Vec<(PathBuf, i64)>,
     content_size: u64,
@@ -154,7 +158,11 @@ impl Unpacker<'_> {
         tape: &Rc<RefCell<TapeState>>,
     ) -> io::Result<()> {
         tape.borrow_mut().metadata_run = 0;
-        let kind = entry.header().entry_type();
+        let mut kind = entry.header().entry_type();
+        // A folder, to writers older than the type for it.
+        if kind.is_file() && entry.path_bytes().ends_with(b"/") {
+            kind = tar::EntryType::Directory;
+        }
         if kind.is_pax_global_extensions() {
             return Ok(());
         }
@@ -271,6 +279,11 @@ impl Unpacker<'_> {
             Err(rustix::io::Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
             Ok(stat) if wants_dir && FileType::from_raw_mode(stat.st_mode).is_dir() => Ok(()),
+            // As Docker; a whiteout's device is of our making, and whatever has its name wins.
+            Ok(stat) if self.distinct && !is_whiteout(&stat) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "duplicates of file paths not supported",
+            )),
             Ok(_) => remove_tree(place.dir.as_fd(), name),
         }
     }
@@ -284,6 +297,10 @@ impl Unpacker<'_> {
         }
         Ok(())
     }
+}
+
+fn is_whiteout(stat: &fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == 0
 }
 
 fn write_file<R: Read>(
