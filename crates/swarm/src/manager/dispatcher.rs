@@ -5,6 +5,7 @@ mod nodes;
 mod reports;
 mod session;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,6 +26,10 @@ use super::follow::Follow;
 use super::gate::{Caller, Gate, caller, failed};
 use super::objects::HEARTBEAT;
 use crate::id::new_id;
+
+/// Docker's agent looks a new network's address for its balancer up in what the session told, and fails the task when the
+/// session's message has not been worked off yet. Docker's managers gather assignments for as long.
+const SETTLE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub(super) struct Dispatcher {
@@ -287,7 +292,12 @@ impl pb::dispatcher_server::Dispatcher for Dispatcher {
                 }
                 tokio::select! {
                     next = follow.next() => match next {
-                        Some(next) => state = next,
+                        Some(next) => {
+                            if must_settle(&state, &next, &caller.node_id) {
+                                tokio::time::sleep(SETTLE).await;
+                            }
+                            state = next;
+                        }
                         None => break Status::aborted("dispatcher is stopped"),
                     },
                     _ = sessions.changed() => {}
@@ -299,6 +309,28 @@ impl pb::dispatcher_server::Dispatcher for Dispatcher {
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
+}
+
+/// A node of Docker's has got an address on a network that it was not on.
+fn must_settle(old: &State, new: &State, node_id: &str) -> bool {
+    let networks = |state: &State| -> BTreeSet<String> {
+        let attachments = state.nodes.get(node_id).map(|node| node.attachments.iter());
+        let networks = attachments.into_iter().flatten();
+        networks
+            .filter_map(|a| Some(a.network.as_ref()?.id.clone()))
+            .collect()
+    };
+    let same = match (old.nodes.get(node_id), new.nodes.get(node_id)) {
+        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+        _ => false,
+    };
+    let is_ours = |node: &Arc<pb::Node>| {
+        let engine = node.description.as_ref().and_then(|d| d.engine.as_ref());
+        engine.is_some_and(|engine| engine.engine_version.contains("+pontoon"))
+    };
+    !same
+        && !new.nodes.get(node_id).is_some_and(is_ours)
+        && !networks(new).is_subset(&networks(old))
 }
 
 fn status_of(node: &pb::Node) -> NodeState {

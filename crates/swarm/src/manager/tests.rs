@@ -444,3 +444,88 @@ async fn expiry_comes_from_the_cluster_s_spec() {
     let validity = leaf.not_after.duration_since(leaf.not_before).unwrap();
     assert_eq!(validity, Duration::from_secs(3 * 3600));
 }
+
+/// Docker's agent fails a task whose network it has no balancer's address for yet: "failed to find a load balancer IP".
+#[tokio::test(flavor = "multi_thread")]
+async fn a_docker_node_hears_of_its_network_well_before_the_task() {
+    let swarm = Swarm::new().await;
+    let spec = pb::NetworkSpec {
+        annotations: Some(pb::Annotations {
+            name: "net".into(),
+            ..Default::default()
+        }),
+        attachable: true,
+        driver_config: Some(pb::Driver {
+            name: "overlay".into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    swarm.manager.control().create_network(spec).await.unwrap();
+    for (node_id, version, at_least, at_most) in [
+        ("docker", "20.10.24", 80, 5000),
+        ("ours", "28.5.2+pontoon.0.1.0", 0, 80),
+    ] {
+        let mut worker = swarm.worker(node_id).await;
+        let description = pb::NodeDescription {
+            engine: Some(pb::EngineDescription {
+                engine_version: version.into(),
+                plugins: vec![pb::PluginDescription {
+                    r#type: "Network".into(),
+                    name: "overlay".into(),
+                }],
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let request = pb::SessionRequest {
+            description: Some(description),
+            ..Default::default()
+        };
+        let mut session = worker.session(request).await.unwrap().into_inner();
+        let session_id = session.message().await.unwrap().unwrap().session_id;
+        let request = pb::AssignmentsRequest { session_id };
+        let mut assignments = worker.assignments(request).await.unwrap().into_inner();
+        assert!(
+            assignments
+                .message()
+                .await
+                .unwrap()
+                .unwrap()
+                .changes
+                .is_empty()
+        );
+
+        let channel = swarm
+            .channel(node_id, WORKER, &swarm.identity.cluster_id)
+            .await;
+        let attach = pb::AttachNetworkRequest {
+            config: Some(pb::NetworkAttachmentConfig {
+                target: "net".into(),
+                ..Default::default()
+            }),
+            container_id: "c".into(),
+        };
+        let mut resources = pb::resource_allocator_client::ResourceAllocatorClient::new(channel);
+        resources.attach_network(attach).await.unwrap();
+        let told = async {
+            loop {
+                let node = session.message().await.unwrap().unwrap().node.unwrap();
+                let names = node.attachments.iter().filter_map(|a| a.network.as_ref());
+                if names.filter_map(|n| n.spec.as_ref()).any(|s| s.attachable) {
+                    return tokio::time::Instant::now();
+                }
+            }
+        };
+        let assigned = async {
+            assignments.message().await.unwrap().unwrap();
+            tokio::time::Instant::now()
+        };
+        let (told, assigned) = tokio::join!(told, assigned);
+        let between = assigned.saturating_duration_since(told).as_millis();
+        assert!(
+            (at_least..at_most).contains(&between),
+            "{node_id}: {between} ms"
+        );
+    }
+}
