@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use engine_types::{Error, Result};
-use netstate::{NetState, Ns, Owned};
+use netstate::{Flows, NetState, Ns, Owned};
 
 #[async_trait]
 pub(crate) trait Kernel: Send + Sync + 'static {
@@ -12,6 +12,8 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     async fn set_many(&self, owners: Vec<Owned>) -> Result<(), netstate::Error>;
     /// Removes what carries our mark and no owner wants.
     async fn collect(&self) -> Result<usize, netstate::Error>;
+    /// Ends connections of the host's connection tracking.
+    async fn forget(&self, flows: Vec<Flows>) -> Result<usize, netstate::Error>;
     fn netns_path(&self, ns: &Ns) -> PathBuf;
     /// Runs `job` on a thread inside `ns`.
     async fn enter(&self, ns: &Ns, job: Box<dyn FnOnce() + Send>) -> Result<(), netstate::Error>;
@@ -24,6 +26,9 @@ impl Kernel for NetState {
     }
     async fn collect(&self) -> Result<usize, netstate::Error> {
         NetState::collect(self).await
+    }
+    async fn forget(&self, flows: Vec<Flows>) -> Result<usize, netstate::Error> {
+        NetState::forget(self, flows).await
     }
     fn netns_path(&self, ns: &Ns) -> PathBuf {
         NetState::netns_path(self, ns)

@@ -27,6 +27,7 @@ pub struct FakeKernel {
     /// The so-many-th batch from now fails; 0 is never.
     pub fail_in: AtomicUsize,
     pub batches: AtomicUsize,
+    pub forgotten: Mutex<Vec<netstate::Flows>>,
 }
 
 #[async_trait]
@@ -51,6 +52,10 @@ impl Kernel for FakeKernel {
         Ok(())
     }
     async fn collect(&self) -> Result<usize, netstate::Error> {
+        Ok(0)
+    }
+    async fn forget(&self, flows: Vec<netstate::Flows>) -> Result<usize, netstate::Error> {
+        self.forgotten.lock().unwrap().extend(flows);
         Ok(0)
     }
     fn netns_path(&self, ns: &Ns) -> PathBuf {

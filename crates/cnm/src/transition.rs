@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use engine_types::{Error, Result};
-use netstate::Owned;
+use netstate::{Flows, Owned};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::controller::Inner;
@@ -93,8 +93,19 @@ impl Inner {
             self.roll_back(&scene, before).await;
             return done;
         }
+        let (after, ended) = {
+            let state = self.state();
+            let after = state.records.get(scene.container).cloned();
+            let ended = ended_flows(&state, before.as_ref(), after.as_ref());
+            (after, ended)
+        };
+        // While nobody else can have the addresses and ports yet.
+        if !ended.is_empty()
+            && let Err(error) = self.kernel.forget(ended).await
+        {
+            tracing::debug!(container = scene.container, %error, "connections of what has gone live on");
+        }
         let mut state = self.state();
-        let after = state.records.get(scene.container).cloned();
         state.release_difference(before.as_ref(), after.as_ref());
         if after.is_none() {
             state.resolvers.remove(scene.container);
@@ -249,6 +260,44 @@ impl State {
             None => self.records.remove(container),
         };
     }
+}
+
+/// Connections that lead to what is no longer there, or past a UDP port that has come. Overlays are not tracked in the
+/// host's namespace: their addresses may be somebody else's there.
+fn ended_flows(state: &State, before: Option<&Record>, after: Option<&Record>) -> Vec<Flows> {
+    let addresses = |record: Option<&Record>| -> BTreeSet<IpAddr> {
+        let endpoints = record.into_iter().flat_map(|r| &r.endpoints);
+        let tracked = endpoints.filter(|e| {
+            let network = state.network(&e.network).ok();
+            network
+                .and_then(|n| state.capability(n))
+                .is_some_and(|c| !c.lazy)
+        });
+        tracked
+            .flat_map(|e| e.addresses().map(|a| a.addr()).collect::<Vec<_>>())
+            .collect()
+    };
+    // A port that leads elsewhere now has gone and come.
+    let ports = |record: Option<&Record>| -> BTreeSet<(String, IpAddr, u16)> {
+        let Some(record) = record else {
+            return BTreeSet::new();
+        };
+        let gateway = state.gateway_of(record).map(|(e, _)| e.id.clone());
+        let udp = record.mappings.iter().filter(|m| m.protocol == "udp");
+        udp.map(|m| (gateway.clone().unwrap_or_default(), m.host_ip, m.host_port))
+            .collect()
+    };
+    let gone = addresses(before)
+        .difference(&addresses(after))
+        .copied()
+        .map(Flows::Of)
+        .collect::<Vec<_>>();
+    let (old, new) = (ports(before), ports(after));
+    let turned = old
+        .symmetric_difference(&new)
+        .map(|(_, ip, port)| Flows::ToUdp(*ip, *port));
+    let turned: BTreeSet<Flows> = turned.collect();
+    gone.into_iter().chain(turned).collect()
 }
 
 fn rows(state: &State, record: Option<&Record>) -> Rows {

@@ -7,12 +7,13 @@
 
 mod common;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use cnm::{ConnectRequest, Peer, Subnet, SwarmNetwork};
 use common::{Background, Node, census, isolated, run, soon, to, try_run, with_subnet};
 use engine_types::network::CreateOptions;
+use netstate::Ns;
 
 #[test]
 fn a_bridge_joins_names_and_isolates() {
@@ -136,6 +137,56 @@ fn published_ports_are_reached_and_others_are_not() {
         assert!(c.sandbox_remove(&a).await.is_empty());
         assert!(!run("nft list ruleset").contains("8080"));
     });
+}
+
+/// Who goes on sending must reach what is there now, although the kernel remembers where it sent to before.
+#[test]
+fn packets_of_old_connections_find_the_new_container() {
+    isolated(async || {
+        let outside = Node::elsewhere("outside", OUTSIDE).await;
+        let node = Node::here().await;
+        let c = &node.controller;
+        c.create("n", with_subnet("10.1.0.0/24")).await.unwrap();
+        // Always the same: one connection for the kernel.
+        let client = udp_in(&outside, Ns::Host, 4000).await;
+        let send = || client.send_to(b"hi", "192.0.2.1:5353").unwrap();
+        let tracked = |what: &str| run("conntrack -L 2>/dev/null || true").contains(what);
+        node.run("first", &[to("n")], &[]).await;
+        send();
+        assert!(
+            tracked("dport=5353"),
+            "nobody was there, but it is remembered"
+        );
+        for name in ["second", "third"] {
+            let id = node.run(name, &[to("n")], &["5353:53/udp"]).await;
+            let netns = c.sandbox(&id).unwrap().netns.unwrap();
+            let netns = netns.file_name().unwrap().to_string_lossy().into_owned();
+            let server = udp_in(&node, Ns::Named(netns), 53).await;
+            let mut text = [0; 9];
+            send();
+            let (length, from) = server.recv_from(&mut text).unwrap();
+            assert_eq!(&text[..length], b"hi", "{name}");
+            server.send_to(name.as_bytes(), from).unwrap();
+            let (length, from) = client.recv_from(&mut text).unwrap();
+            assert_eq!(&text[..length], name.as_bytes());
+            assert_eq!(from.to_string(), "192.0.2.1:5353");
+            let ip = node.ip(&id, "n");
+            assert!(tracked(&ip));
+            assert!(c.sandbox_remove(&id).await.is_empty());
+            assert!(!tracked(&ip), "nothing is left of {name}");
+            // The next one has another address.
+            node.run(&format!("after-{name}"), &[to("n")], &[]).await;
+        }
+    });
+}
+
+/// A socket in the namespace, which waits a second at most.
+async fn udp_in(node: &Node, ns: Ns, port: u16) -> UdpSocket {
+    let open = move || UdpSocket::bind(("0.0.0.0", port)).unwrap();
+    let socket = node.netstate.run_in(&ns, open).await.unwrap();
+    let patience = Some(Duration::from_secs(1));
+    socket.set_read_timeout(patience).unwrap();
+    socket
 }
 
 fn overlay(internal: bool) -> SwarmNetwork {

@@ -19,6 +19,7 @@ mod apply;
 mod core;
 mod desired;
 mod error;
+mod flows;
 mod key;
 mod netlink;
 mod netns;
@@ -38,6 +39,7 @@ use tokio::sync::oneshot;
 
 use crate::core::{Core, Counters, Job};
 pub use error::Error;
+pub use flows::Flows;
 pub use row::*;
 
 /// Where this daemon keeps its named namespaces and how it marks what is its own.
@@ -112,6 +114,11 @@ impl NetState {
     /// goes on doing so. Returns how many things it removed or put right.
     pub async fn collect(&self) -> Result<usize, Error> {
         self.call(Core::collect).await
+    }
+
+    /// Makes the host's connection tracking forget these, once. Returns how many there were.
+    pub async fn forget(&self, flows: Vec<Flows>) -> Result<usize, Error> {
+        self.call(move |core| core.forget(&flows)).await?
     }
 
     /// A path that leads to the namespace, for the OCI runtime.

@@ -572,3 +572,30 @@ async fn two_hundred_at_once() {
     println!("200 connects without a kernel: {:?}", start.elapsed());
     assert_eq!(addresses.len(), 200);
 }
+
+#[tokio::test]
+async fn connections_end_with_what_they_lead_to() {
+    use netstate::Flows::{Of, ToUdp};
+    let world = World::new().await;
+    let c = &world.controller;
+    c.create("n", with_subnet("10.1.0.0/24")).await.unwrap();
+    let told = || std::mem::take(&mut *world.kernel.forgotten.lock().unwrap());
+    let mut spec = world.spec("a");
+    spec.ports = [("53/udp", "5353"), ("80/tcp", "8080")]
+        .map(|(port, host_port)| {
+            let binding = PortBinding {
+                host_ip: "127.0.0.1".into(),
+                host_port: host_port.into(),
+            };
+            (port.to_string(), Some(vec![binding]))
+        })
+        .into();
+    let id = spec.container_id.clone();
+    c.sandbox_create(spec).await.unwrap();
+    assert_eq!(told(), [], "nothing yet");
+    let published = ToUdp([127, 0, 0, 1].into(), 5353);
+    c.connect(&id, to("n")).await.unwrap();
+    assert_eq!(told(), [published], "who sent there before");
+    assert!(c.sandbox_remove(&id).await.is_empty());
+    assert_eq!(told(), [Of([10, 1, 0, 2].into()), published]);
+}

@@ -18,7 +18,7 @@ use crate::desired::{Change, Desired};
 use crate::netlink::{Monitor, Protocol};
 use crate::netns::Spaces;
 use crate::nf::view::View;
-use crate::{Config, Error, Ns, Owned, Stats};
+use crate::{Config, Error, Flows, Ns, Owned, Stats, flows};
 
 /// Jobs in a row, so that a flood of them does not keep foreign changes waiting.
 const JOBS: usize = 64;
@@ -205,6 +205,13 @@ impl Core {
             }
             let _ = done.send(result);
         }
+    }
+
+    pub fn forget(&mut self, flows: &[Flows]) -> Result<usize, Error> {
+        let what = "cannot forget connections";
+        let space = self.kernel.spaces.get(&Ns::Host)?;
+        let socket = space.nft().map_err(|e| Error::new(what, e))?;
+        flows::forget(socket, flows).map_err(|nack| Error::new(what, nack.errno))
     }
 
     fn set(&mut self, owners: Vec<Owned>) -> Result<(), Error> {

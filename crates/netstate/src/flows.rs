@@ -1,0 +1,177 @@
+//! Connection tracking: forgetting connections, once, because what they led to is no longer there.
+//!
+//! A connection keeps the translation that its first packet got. So a peer that goes on sending would still reach a
+//! container that has gone, or whoever has its address now, and a UDP sender would never notice that a port has been
+//! published or withdrawn.
+
+use std::net::IpAddr;
+
+use rustix::io::Errno;
+
+use crate::netlink::wire::{self, Msg, attr};
+use crate::netlink::{Nack, Socket};
+
+/// Connections of the host's namespace to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flows {
+    /// Those that this address began, and those that it answers, also behind a translation.
+    Of(IpAddr),
+    /// UDP that was sent to this port of the host; at any of its addresses, of the same family, for an unspecified one.
+    ToUdp(IpAddr, u16),
+}
+
+// linux/netfilter/nfnetlink_conntrack.h
+const GET: u16 = 0x101;
+const DELETE: u16 = 0x102;
+const ORIGINAL: u16 = 1;
+const REPLY: u16 = 2;
+const ID: u16 = 12;
+const FILTER: u16 = 25;
+const TUPLE_IP: u16 = 1;
+const TUPLE_PROTOCOL: u16 = 2;
+const PROTOCOL: u16 = 1;
+const DESTINATION_PORT: u16 = 3;
+
+// Which fields of a tuple a filter means (net/netfilter/nf_conntrack_netlink.c).
+const BY_SOURCE: u32 = 1;
+const BY_DESTINATION: u32 = 1 << 1;
+const BY_PROTOCOL: u32 = 1 << 3;
+const BY_DESTINATION_PORT: u32 = 1 << 5;
+
+const UDP: u8 = 17;
+/// Bytes of `struct nfgenmsg`.
+const FIXED: usize = 4;
+
+/// One direction of a connection, as far as it is looked for. The kernel filters by it; kernels before 5.9 do not, so
+/// that what comes back is looked at again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tuple {
+    source: Option<IpAddr>,
+    destination: Option<IpAddr>,
+    udp_port: Option<u16>,
+}
+
+impl Flows {
+    fn address(&self) -> IpAddr {
+        match self {
+            Flows::Of(ip) | Flows::ToUdp(ip, _) => *ip,
+        }
+    }
+
+    /// The directions to look for, and what one of them must be.
+    fn wanted(&self) -> Vec<(u16, Tuple)> {
+        match *self {
+            Flows::Of(ip) => {
+                let from = Tuple {
+                    source: Some(ip),
+                    ..Tuple::default()
+                };
+                vec![(ORIGINAL, from), (REPLY, from)]
+            }
+            Flows::ToUdp(ip, port) => {
+                let to = Tuple {
+                    destination: Some(ip).filter(|ip| !ip.is_unspecified()),
+                    udp_port: Some(port),
+                    ..Tuple::default()
+                };
+                vec![(ORIGINAL, to)]
+            }
+        }
+    }
+}
+
+impl Tuple {
+    fn put(&self, msg: &mut Msg, direction: u16) {
+        let mut flags = 0;
+        msg.nest(direction, |msg| {
+            msg.nest(TUPLE_IP, |msg| {
+                for (address, which, flag) in [
+                    (self.source, 0, BY_SOURCE),
+                    (self.destination, 1, BY_DESTINATION),
+                ] {
+                    if let Some(ip) = address {
+                        msg.put(address_kind(ip) + which, &wire::ip_bytes(ip));
+                        flags |= flag;
+                    }
+                }
+            });
+            if let Some(port) = self.udp_port {
+                msg.nest(TUPLE_PROTOCOL, |msg| {
+                    msg.u8(PROTOCOL, UDP)
+                        .put(DESTINATION_PORT, &port.to_be_bytes());
+                });
+                flags |= BY_PROTOCOL | BY_DESTINATION_PORT;
+            }
+        });
+        msg.nest(FILTER, |msg| {
+            // ORIG_FLAGS and REPLY_FLAGS have the numbers of their tuples.
+            msg.u32(direction, flags);
+        });
+    }
+
+    fn fits(&self, tuple: &[u8]) -> bool {
+        let is = |wanted: Option<IpAddr>, which: u16| {
+            wanted.is_none_or(|ip| {
+                let there = attr(tuple, TUPLE_IP).and_then(|v| attr(v, address_kind(ip) + which));
+                there.and_then(wire::ip) == Some(ip)
+            })
+        };
+        let to_port = self.udp_port.is_none_or(|port| {
+            attr(tuple, TUPLE_PROTOCOL).is_some_and(|v| {
+                attr(v, PROTOCOL) == Some(&[UDP])
+                    && attr(v, DESTINATION_PORT) == Some(&port.to_be_bytes())
+            })
+        });
+        is(self.source, 0) && is(self.destination, 1) && to_port
+    }
+}
+
+/// `CTA_IP_V4_SRC` or `CTA_IP_V6_SRC`; the destinations have the next number.
+fn address_kind(ip: IpAddr) -> u16 {
+    if ip.is_ipv4() { 1 } else { 3 }
+}
+
+fn message(kind: u16, ip: IpAddr) -> Msg {
+    let family = if ip.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
+    Msg::new(kind, 0, &[family as u8, 0, 0, 0])
+}
+
+/// Forgets them in the socket's namespace and says how many there were.
+pub fn forget(socket: &mut Socket, flows: &[Flows]) -> Result<usize, Nack> {
+    let mut deletions = Vec::new();
+    for flow in flows {
+        for (direction, tuple) in flow.wanted() {
+            let mut ask = message(GET, flow.address());
+            tuple.put(&mut ask, direction);
+            for (_, body) in socket.dump(ask)? {
+                let body = body.get(FIXED..).unwrap_or_default();
+                let fits = attr(body, direction).is_some_and(|t| tuple.fits(t));
+                // By its whole tuple and number: exactly this one, not one that has since taken its place.
+                let (Some(original), Some(id), true) = (attr(body, ORIGINAL), attr(body, ID), fits)
+                else {
+                    continue;
+                };
+                let mut delete = message(DELETE, flow.address());
+                delete.nest(ORIGINAL, |msg| {
+                    msg.raw(original);
+                });
+                delete.put(ID, id);
+                deletions.push(delete);
+            }
+        }
+    }
+    let mut forgotten = 0;
+    for answer in socket.batch(deletions) {
+        match answer {
+            Ok(_) => forgotten += 1,
+            // It ended by itself, or was found in both directions.
+            Err(nack) if nack.errno == Errno::NOENT => {}
+            Err(nack) => return Err(nack),
+        }
+    }
+    Ok(forgotten)
+}
