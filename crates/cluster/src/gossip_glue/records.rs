@@ -1,0 +1,161 @@
+//! Rows of the two tables that Docker's nodes share, from and to this host's terms.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use cnm::{LocalEndpoint, NameRecord, Peer, Port, ServiceBinding};
+use gossip::records::{EndpointRecord, PeerRecord, PortConfig};
+use prost::Message;
+
+pub fn peer_record(endpoint: &LocalEndpoint, vtep: IpAddr) -> Bytes {
+    let record = PeerRecord {
+        endpoint_ip: endpoint.address.to_string(),
+        endpoint_mac: endpoint.mac.to_string(),
+        tunnel_endpoint_ip: vtep.to_string(),
+    };
+    record.encode_to_vec().into()
+}
+
+pub fn name_record(record: &NameRecord, service_disabled: bool) -> Bytes {
+    let service = &record.service;
+    let record = EndpointRecord {
+        name: record.name.clone(),
+        service_name: service.name.clone(),
+        service_id: service.id.clone(),
+        virtual_ip: if service.virtual_ip.is_empty() {
+            "<nil>".into()
+        } else {
+            service.virtual_ip.clone()
+        },
+        endpoint_ip: record.address.map_or_else(String::new, |a| a.to_string()),
+        ingress_ports: service
+            .ingress_ports
+            .iter()
+            .map(|p| PortConfig {
+                name: p.name.clone(),
+                protocol: match p.protocol.as_str() {
+                    "udp" => 1,
+                    "sctp" => 2,
+                    _ => 0,
+                },
+                target_port: p.target.into(),
+                published_port: p.published.into(),
+            })
+            .collect(),
+        aliases: service.aliases.clone(),
+        task_aliases: record.task_aliases.clone(),
+        service_disabled,
+    };
+    record.encode_to_vec().into()
+}
+
+pub fn disabled(value: &Bytes) -> Bytes {
+    match EndpointRecord::decode(value.clone()) {
+        Ok(record) => EndpointRecord {
+            service_disabled: true,
+            ..record
+        }
+        .encode_to_vec()
+        .into(),
+        Err(_) => value.clone(),
+    }
+}
+
+pub fn is_disabled(value: &Bytes) -> bool {
+    EndpointRecord::decode(value.clone()).is_ok_and(|r| r.service_disabled)
+}
+
+pub fn read_peer(value: &Bytes) -> Option<Peer> {
+    let record = PeerRecord::decode(value.clone()).ok()?;
+    Some(Peer {
+        address: record.endpoint_ip.parse().ok()?,
+        mac: parse_mac(&record.endpoint_mac)?,
+        vtep: record.tunnel_endpoint_ip.parse().ok()?,
+    })
+}
+
+/// `Some(None)`: the endpoint takes no new connections, so its names go.
+pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
+    let record = EndpointRecord::decode(value.clone()).ok()?;
+    let address: IpAddr = record.endpoint_ip.parse().ok()?;
+    if record.service_disabled {
+        return Some(None);
+    }
+    let port = |p: &PortConfig| {
+        Some(Port {
+            name: p.name.clone(),
+            protocol: ["tcp", "udp", "sctp"]
+                .get(usize::try_from(p.protocol).ok()?)
+                .map(|s| (*s).into())?,
+            target: u16::try_from(p.target_port).ok()?,
+            published: u16::try_from(p.published_port).ok()?,
+        })
+    };
+    Some(Some(NameRecord {
+        name: record.name,
+        task_aliases: record.task_aliases,
+        address: Some(address),
+        service: ServiceBinding {
+            id: record.service_id,
+            name: record.service_name,
+            // Docker writes `<nil>` where there is none.
+            virtual_ip: record
+                .virtual_ip
+                .parse::<IpAddr>()
+                .map_or_else(|_| String::new(), |ip| ip.to_string()),
+            aliases: record.aliases,
+            ingress_ports: record.ingress_ports.iter().filter_map(port).collect(),
+        },
+    }))
+}
+
+fn parse_mac(text: &str) -> Option<netstate::Mac> {
+    let mut mac = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut mac {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    parts.next().is_none().then_some(netstate::Mac(mac))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub const VTEP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 10));
+
+    pub fn endpoint(name: Option<&str>) -> LocalEndpoint {
+        LocalEndpoint {
+            address: "10.0.1.5/24".parse().unwrap(),
+            mac: netstate::Mac([2, 0x42, 10, 0, 1, 5]),
+            record: name.map(|name| NameRecord {
+                name: name.into(),
+                address: Some("10.0.1.5".parse().unwrap()),
+                ..Default::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn peer_record_has_the_reference_bytes() {
+        let expected = "0a0b31302e302e312e352f3234121130323a34323a30613a30303a30313a30351a0c3139322e3136382e312e3130";
+        let bytes = peer_record(&endpoint(None), VTEP);
+        assert_eq!(
+            bytes.iter().map(|b| format!("{b:02x}")).collect::<String>(),
+            expected
+        );
+        let peer = read_peer(&bytes).unwrap();
+        assert_eq!(
+            (peer.address, peer.vtep),
+            ("10.0.1.5/24".parse().unwrap(), VTEP)
+        );
+    }
+
+    #[test]
+    fn nothing_usable_is_refused() {
+        assert!(read_peer(&Bytes::from_static(b"\xff\xff")).is_none());
+        assert!(read_name(&Bytes::new()).is_none(), "no address");
+        assert!(parse_mac("02:42:0a:00:01").is_none());
+        assert!(parse_mac("02:42:0a:00:01:05:06").is_none());
+    }
+}
