@@ -173,12 +173,11 @@ fn stop_asks_first_and_kills_then() {
 fn a_running_container_is_removed_only_by_force() {
     in_world(async |world| {
         let id = world.run(&["sleep", "100"], no_network()).await;
-        let name = world.engine.inspect(&id, false).await.unwrap().base.name;
         let error = world.engine.remove(&id, false, false).await.unwrap_err();
         assert_eq!(
             error.message,
             format!(
-                "cannot remove container {name:?}: container is running: stop the container before removing or force \
+                "cannot remove container {id:?}: container is running: stop the container before removing or force \
                  remove"
             )
         );
