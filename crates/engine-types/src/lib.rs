@@ -14,6 +14,7 @@ pub mod image;
 pub mod network;
 pub mod swarm;
 pub mod system;
+pub mod volume;
 
 pub use error::{Error, ErrorKind, Result};
 pub use go::{

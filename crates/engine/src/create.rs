@@ -17,8 +17,7 @@ use crate::spec::{capabilities, devices, resources, seccomp};
 use crate::validate::{
     check_health, check_log, check_modes, check_network, check_restart, defaults,
 };
-use crate::volumes::{self, Volumes};
-use crate::{Engine, names, signal};
+use crate::{Engine, mount_points, names, signal};
 
 impl Engine {
     pub async fn create(
@@ -55,6 +54,7 @@ impl Engine {
         let inner = &self.inner;
         // From here until the record is stored no sweep may take the image's layers.
         let _changing = inner.images.changing.read().await;
+        let _volumes = inner.volumes.changing.read().await;
         let name = name.filter(|name| !name.is_empty());
         let wanted = name.map(names::validate).transpose()?;
         let image = inner.images.find(&request.config.image)?;
@@ -116,10 +116,10 @@ impl Engine {
         let name = record.name.clone();
         let with_name = |error| (name.clone(), error);
         let borrowed = self.volumes_from(&record).map_err(with_name)?;
-        let volumes = Volumes::new(&self.inner.config.data_root);
+        let inner = self.inner.clone();
         let dir = self.inner.data_dir(id);
         let record = blocking(move || {
-            record.mounts = volumes.resolve(&record, &borrowed)?;
+            record.mounts = inner.volumes.resolve(&record, &borrowed)?;
             for folder in ["", "upper", "work", "rootfs"] {
                 let path = dir.join(folder);
                 std::fs::create_dir(&path).doing(format!("create {}", path.display()))?;
@@ -156,7 +156,10 @@ impl Engine {
         for from in record.host_config.volumes_from.iter().flatten() {
             let (name, mode) = from.split_once(':').unwrap_or((from, ""));
             let other = self.inner.find(name)?;
-            mounts.extend(volumes::borrowed(&other.with(|r| r.mounts.clone()), mode)?);
+            mounts.extend(mount_points::borrowed(
+                &other.with(|r| r.mounts.clone()),
+                mode,
+            )?);
         }
         Ok(mounts)
     }

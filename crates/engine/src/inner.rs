@@ -16,6 +16,7 @@ use crate::record::Record;
 use crate::runtime::Runtimes;
 use crate::store::{Store, Table, Write};
 use crate::streams::Pending;
+use crate::volumes::Volumes;
 use crate::{Config, Events};
 
 pub(crate) struct Inner {
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub events: Events,
     pub store: Arc<Store>,
     pub images: Images,
+    pub volumes: Volumes,
     pub runtimes: Runtimes,
     /// Spool folder, emptied at start.
     pub tmp: PathBuf,

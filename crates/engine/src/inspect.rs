@@ -85,7 +85,7 @@ impl Engine {
         };
         Ok(InspectResponse {
             base,
-            mounts: Some(crate::volumes::shown(&record)),
+            mounts: Some(crate::mount_points::shown(&record)),
             network_settings: Some(inner.network_settings(&container, &record)),
             config: Some(record.config),
             ..InspectResponse::default()

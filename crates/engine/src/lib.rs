@@ -39,6 +39,7 @@ mod log_reader;
 mod log_tail;
 mod logs;
 mod merge;
+mod mount_points;
 mod names;
 mod network;
 mod poll;
@@ -79,6 +80,7 @@ use crate::image::Images;
 use crate::inner::{Index, Inner};
 use crate::runtime::Runtimes;
 use crate::store::Store;
+use crate::volumes::Volumes;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -134,6 +136,7 @@ impl Engine {
         let (store, loaded) = Store::open(&config.data_root.join("engine.redb"))?;
         let store = Arc::new(store);
         let images = Images::open(&config.data_root, store.clone(), &loaded)?;
+        let volumes = Volumes::new(&config.data_root, events.clone());
         let records = loaded
             .containers
             .into_iter()
@@ -151,6 +154,7 @@ impl Engine {
                 events,
                 store,
                 images,
+                volumes,
                 tmp,
                 index: Mutex::new(Index::default()),
                 execs: Mutex::default(),

@@ -183,7 +183,7 @@ impl Inner {
             network_settings: Some(NetworkSettingsSummary {
                 networks: Some(self.endpoints(container, record)),
             }),
-            mounts: Some(crate::volumes::shown(record)),
+            mounts: Some(crate::mount_points::shown(record)),
             ..Summary::default()
         }
     }
@@ -213,7 +213,7 @@ impl Inner {
     }
 }
 
-fn tree_size(dir: &std::path::Path) -> u64 {
+pub(crate) fn tree_size(dir: &std::path::Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return 0;
     };

@@ -7,7 +7,6 @@ use engine_types::{Error, Filters, Result};
 use crate::error::{blocking, lock};
 use crate::inner::Container;
 use crate::store::{Table, Write};
-use crate::volumes::Volumes;
 use crate::{Engine, signal};
 
 impl Engine {
@@ -55,20 +54,17 @@ impl Engine {
         inner.forget(container);
         lock(&container.pending).clear();
         lock(&inner.execs).retain(|_, exec| exec.container != container.id);
-        let (dir, data_root) = (
-            inner.data_dir(&container.id),
-            inner.config.data_root.clone(),
-        );
+        let dir = inner.data_dir(&container.id);
         let mounts = container.with(|record| record.mounts.clone());
         let auto = container.with(|record| record.host_config.auto_remove);
         blocking(move || {
             crate::image::layers::remove_dir(&dir);
-            if volumes || auto {
-                Volumes::new(&data_root).remove_anonymous(&mounts);
-            }
             Ok(())
         })
         .await?;
+        if volumes || auto {
+            inner.remove_anonymous(&mounts).await;
+        }
         inner.event(container, "destroy", &[]);
         container.phase.send_modify(|phase| phase.removed = true);
         let image = container.with(|record| record.image_id.clone());

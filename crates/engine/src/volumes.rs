@@ -1,419 +1,285 @@
-//! Volumes as folders (`<data-root>/volumes/<name>/_data`), and what `-v` and `--mount` mean.
+//! Volumes: folders below `<data-root>/volumes`, with what was said of them beside their data.
+//!
+//!     volumes/<name>/_data         what containers see
+//!     volumes/<name>/labels.json   only where there are labels
+//!
+//! The folders are the only memory. Who uses a volume is what the containers' records say.
 
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use engine_types::container::{HostConfig, Mount, MountPoint};
-use engine_types::{Error, Result};
+use engine_types::volume::{CreateRequest, PruneReport, Volume};
+use engine_types::{Error, Filters, Result, Time};
 
-use crate::error::Doing;
-use crate::names;
-use crate::record::Record;
+use crate::error::{Doing, blocking};
+use crate::filter::{labels_exclude, name_matches};
+use crate::image::layers::{remove_dir, set_mode};
+use crate::inner::Inner;
 use crate::spec::mounts::Mounted;
+use crate::{Engine, Events, names};
+
+/// On volumes that nobody gave a name.
+const ANONYMOUS: &str = "com.docker.volume.anonymous";
+
+pub(crate) type Labels = BTreeMap<String, String>;
 
 pub(crate) struct Volumes {
     dir: PathBuf,
+    events: Events,
+    /// Held (shared) while a container is being made: its volumes are nobody's until its record is there.
+    pub changing: tokio::sync::RwLock<()>,
 }
 
 impl Volumes {
-    pub fn new(data_root: &Path) -> Self {
+    pub fn new(data_root: &Path, events: Events) -> Self {
         Self {
             dir: data_root.join("volumes"),
+            events,
+            changing: tokio::sync::RwLock::default(),
         }
     }
 
-    /// Everything that the configuration mounts, checked; volumes' folders exist afterwards.
-    pub fn resolve(&self, record: &Record, from: &[Mounted]) -> Result<Vec<Mounted>> {
-        let host = &record.host_config;
-        let mut mounts: Vec<Mounted> = from.to_vec();
-        let mut add = |mounted: Mounted, replace: bool| -> Result<()> {
-            let target = &mounted.point.destination;
-            let have = mounts.iter().position(|m| m.point.destination == *target);
-            match have {
-                Some(at) if replace && at < from.len() => mounts[at] = mounted,
-                Some(_) => {
-                    return Err(Error::invalid(format!("Duplicate mount point: {target}")));
-                }
-                None => mounts.push(mounted),
-            }
-            Ok(())
-        };
-        for bind in host.binds.iter().flatten() {
-            add(self.bind(bind)?, true)?;
-        }
-        for mount in host.mounts.iter().flatten() {
-            add(self.mount(mount)?, true)?;
-        }
-        for (target, options) in host.tmpfs.iter().flatten() {
-            let options = options.split(',').filter(|o| !o.is_empty());
-            let target = destination(target).map_err(Error::invalid)?;
-            add(tmpfs(target, options.map(str::to_owned).collect()), true)?;
-        }
-        for target in record.config.volumes.iter().flatten().map(|(path, _)| path) {
-            let target = destination(target).map_err(Error::invalid)?;
-            if !mounts.iter().any(|m| m.point.destination == target) {
-                mounts.push(self.volume("", &target, true, "")?);
-            }
-        }
-        Ok(mounts)
-    }
-
-    /// `-v source:target[:options]`
-    fn bind(&self, text: &str) -> Result<Mounted> {
-        let invalid = || Error::invalid(format!("invalid volume specification: '{text}'"));
-        let parts: Vec<&str> = text.split(':').collect();
-        let (source, target, mode) = match parts.as_slice() {
-            ["", ..] => return Err(invalid()),
-            [target] => ("", *target, ""),
-            [_, mode] if Options::parse(mode).is_some() => return Err(invalid()),
-            [source, target] => (*source, *target, ""),
-            [source, target, mode] => (*source, *target, *mode),
-            _ => return Err(invalid()),
-        };
-        let Some(options) = Options::parse(mode) else {
-            return Err(Error::invalid(format!("invalid mode: {mode}")));
-        };
-        let is_path = source.starts_with('/');
-        let kind = if is_path { "bind" } else { "volume" };
-        let why = |why: String| {
-            let mount = format!("invalid mount config for type {kind:?}: {why}");
-            Error::invalid(mount).context(invalid())
-        };
-        let target = destination(target).map_err(why)?;
-        if !is_path {
-            if !options.propagation.is_empty() {
-                return Err(why("field BindOptions must not be specified".to_owned()));
-            }
-            let mut mounted = self.volume(source, &target, options.rw, mode)?;
-            mounted.copy_up &= options.copy;
-            return Ok(mounted);
-        }
-        let host_path = Path::new(source);
-        if !host_path.exists() {
-            std::fs::create_dir_all(host_path)
-                .doing(format!("error while creating mount source path '{source}'"))?;
-        }
-        Ok(Mounted {
-            point: MountPoint {
-                r#type: "bind".to_owned(),
-                source: source.to_owned(),
-                destination: target,
-                mode: mode.to_owned(),
-                rw: options.rw,
-                propagation: match options.propagation {
-                    "" => "rprivate".to_owned(),
-                    given => given.to_owned(),
-                },
-                ..MountPoint::default()
-            },
-            ..Mounted::default()
-        })
-    }
-
-    /// `--mount type=…`
-    fn mount(&self, mount: &Mount) -> Result<Mounted> {
-        let invalid = |text: String| {
-            Error::invalid(format!(
-                "invalid mount config for type {:?}: {text}",
-                mount.r#type
-            ))
-        };
-        let target = destination(&mount.target).map_err(invalid)?;
-        match mount.r#type.as_str() {
-            "bind" => bind_mount(mount, target, &invalid),
-            "volume" => self.volume_mount(mount, &target),
-            "tmpfs" => tmpfs_mount(mount, target, &invalid),
-            _ => Err(invalid("mount type unknown".to_owned())),
-        }
-    }
-
-    fn volume_mount(&self, mount: &Mount, target: &str) -> Result<Mounted> {
-        let options = mount.volume_options.clone().unwrap_or_default();
-        if !options.subpath.is_empty() {
-            return Err(Error::not_implemented(
-                "volume subpaths are not supported by this build",
-            ));
-        }
-        let driver = options.driver_config.as_ref();
-        let name = driver.and_then(|d| d["Name"].as_str()).unwrap_or("local");
-        let plain = driver.is_none_or(|d| d["Options"].as_object().is_none_or(|o| o.is_empty()));
-        if !matches!(name, "" | "local") || !plain {
-            return Err(Error::not_implemented(
-                "volume drivers and their options are not supported by this build",
-            ));
-        }
-        let mut mounted = self.volume(&mount.source, target, !mount.read_only, "z")?;
-        mounted.copy_up &= !options.no_copy;
-        Ok(mounted)
-    }
-
-    fn volume(&self, name: &str, target: &str, rw: bool, mode: &str) -> Result<Mounted> {
-        let anonymous = name.is_empty();
-        let name = if anonymous {
+    /// Makes the volume unless it is there; an empty name means a new one. Returns its name.
+    pub fn make(&self, name: &str, labels: &Labels) -> Result<String> {
+        let mut labels = labels.clone();
+        let name = if name.is_empty() {
+            labels.insert(ANONYMOUS.to_owned(), String::new());
             names::random_id()?
         } else {
             name.to_owned()
         };
-        if names::validate(&name).is_err() || name.starts_with('/') {
-            return Err(Error::invalid(format!(
-                "create {name}: {name:?} includes invalid characters for a local volume name, only \
-                 \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
-            )));
+        check(&name)?;
+        let data = self.data(&name);
+        if data.is_dir() {
+            return Ok(name);
         }
-        let data = self.dir.join(&name).join("_data");
-        std::fs::create_dir_all(&data).doing(format!("create volume {name}"))?;
-        Ok(Mounted {
-            point: MountPoint {
-                r#type: "volume".to_owned(),
-                name,
-                source: data.to_string_lossy().into_owned(),
-                destination: target.to_owned(),
-                driver: "local".to_owned(),
-                mode: mode.to_owned(),
-                rw,
-                ..MountPoint::default()
-            },
-            anonymous,
-            copy_up: true,
-            ..Mounted::default()
+        let what = format!("create volume {name}");
+        let folder = self.dir.join(&name);
+        std::fs::create_dir_all(&folder).doing(&what)?;
+        set_mode(&folder, 0o701)?;
+        if !labels.is_empty() {
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(folder.join("labels.json"))
+                .doing(&what)?;
+            let text = serde_json::to_vec(&labels).doing(&what)?;
+            file.write_all(&text).doing(&what)?;
+        }
+        // Last: only with its data is it a volume.
+        std::fs::create_dir_all(&data).doing(&what)?;
+        set_mode(&data, 0o755)?;
+        self.event("create", &name);
+        Ok(name)
+    }
+
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.dir.join(name).join("_data")
+    }
+
+    fn get(&self, name: &str) -> Result<Volume> {
+        let missing = || Error::not_found(format!("get {name}: no such volume"));
+        check(name).map_err(|_| missing())?;
+        let data = self.data(name);
+        let folder = self.dir.join(name);
+        let made = match std::fs::metadata(&folder) {
+            Ok(metadata) if data.is_dir() => metadata.modified(),
+            _ => return Err(missing()),
+        };
+        let made = made.ok().and_then(|time| time.try_into().ok());
+        let labels = match std::fs::read(folder.join("labels.json")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            text => {
+                let what = format!("read the labels of volume {name}");
+                serde_json::from_slice(&text.doing(&what)?).doing(&what)?
+            }
+        };
+        Ok(Volume {
+            created_at: made.map_or_else(Time::default, |time: jiff::Timestamp| {
+                Time(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+            }),
+            driver: "local".to_owned(),
+            labels,
+            mountpoint: data.to_string_lossy().into_owned(),
+            name: name.to_owned(),
+            options: None,
+            scope: "local".to_owned(),
         })
     }
 
-    /// Removes the container's anonymous volumes.
-    pub fn remove_anonymous(&self, mounts: &[Mounted]) {
+    fn all(&self) -> Vec<Volume> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut all: Vec<Volume> = names.filter_map(|name| self.get(&name).ok()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    fn delete(&self, name: &str) {
+        remove_dir(&self.dir.join(name));
+        self.event("destroy", name);
+    }
+
+    fn event(&self, action: &str, name: &str) {
+        let attributes = [("driver".to_owned(), "local".to_owned())].into();
+        self.events
+            .publish("volume", action, name, attributes, "local");
+    }
+}
+
+fn check(name: &str) -> Result<()> {
+    if name.len() == 1 {
+        return Err(Error::invalid(format!(
+            "create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )));
+    }
+    if name.starts_with('/') || names::validate(name).is_err() {
+        return Err(Error::invalid(format!(
+            "create {name}: {name:?} includes invalid characters for a local volume name, only \
+             \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+        )));
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// Ids of the containers that have the volume among their mounts.
+    fn users(&self, volume: &str) -> Vec<String> {
+        let uses = |m: &Mounted| m.point.r#type == "volume" && m.point.name == volume;
+        let all = self.all().into_iter();
+        all.filter(|container| container.with(|record| record.mounts.iter().any(uses)))
+            .map(|container| container.id.clone())
+            .collect()
+    }
+
+    /// Removes those of a container's anonymous volumes that no other container borrows.
+    pub async fn remove_anonymous(&self, mounts: &[Mounted]) {
+        let _changing = self.volumes.changing.write().await;
         for mounted in mounts.iter().filter(|m| m.anonymous) {
-            crate::image::layers::remove_dir(&self.dir.join(&mounted.point.name));
-        }
-    }
-}
-
-/// Mounts of other containers (`--volumes-from name[:mode]`); their volumes are not this container's to remove.
-pub(crate) fn borrowed(mounts: &[Mounted], mode: &str) -> Result<Vec<Mounted>> {
-    if !matches!(mode, "" | "ro" | "rw" | "z" | "Z") {
-        return Err(Error::invalid(format!("invalid mode: {mode}")));
-    }
-    Ok(mounts
-        .iter()
-        .filter(|m| m.point.r#type != "tmpfs")
-        .cloned()
-        .map(|mut m| {
-            m.anonymous = false;
-            m.copy_up = false;
-            m.point.rw &= mode != "ro";
-            m
-        })
-        .collect())
-}
-
-/// The options behind `-v`'s second colon.
-struct Options<'a> {
-    rw: bool,
-    copy: bool,
-    propagation: &'a str,
-}
-
-impl<'a> Options<'a> {
-    /// `None` when one is unknown or there are two of a kind.
-    fn parse(mode: &'a str) -> Option<Self> {
-        let mut options = Self {
-            rw: true,
-            copy: true,
-            propagation: "",
-        };
-        let mut kinds = Vec::new();
-        for option in mode.split(',').filter(|_| !mode.is_empty()) {
-            let kind = match option {
-                "rw" | "ro" => "access",
-                "nocopy" => "copy",
-                "z" | "Z" => "label",
-                "cached" | "delegated" | "consistent" | "default" => "consistency",
-                _ if PROPAGATIONS.contains(&option) => "propagation",
-                _ => return None,
-            };
-            if kinds.contains(&kind) {
-                return None;
-            }
-            kinds.push(kind);
-            match kind {
-                "access" => options.rw = option == "rw",
-                "copy" => options.copy = false,
-                "propagation" => options.propagation = option,
-                // SELinux labels and macOS consistency: without meaning on this host, as in Docker.
-                _ => {}
+            let name = &mounted.point.name;
+            if self.users(name).is_empty() {
+                self.volumes.delete(name);
             }
         }
-        Some(options)
     }
 }
 
-const PROPAGATIONS: &[&str] = &[
-    "private", "rprivate", "shared", "rshared", "slave", "rslave",
-];
-
-fn bind_mount(
-    mount: &Mount,
-    target: String,
-    invalid: &impl Fn(String) -> Error,
-) -> Result<Mounted> {
-    let options = mount.bind_options.clone().unwrap_or_default();
-    if options.read_only_force_recursive {
-        return Err(invalid(
-            "recursively read-only binds are not supported".to_owned(),
-        ));
-    }
-    if mount.source.is_empty() {
-        return Err(invalid("field Source must not be empty".to_owned()));
-    }
-    let propagation = match options.propagation.as_str() {
-        "" => "rprivate".to_owned(),
-        p if PROPAGATIONS.contains(&p) => p.to_owned(),
-        other => return Err(invalid(format!("invalid propagation mode: {other}"))),
-    };
-    let source = Path::new(&mount.source);
-    if !source.is_absolute() {
-        return Err(invalid(relative(&mount.source)));
-    }
-    if !source.exists() {
-        if !options.create_mountpoint {
-            return Err(invalid(format!(
-                "bind source path does not exist: {}",
-                mount.source
+impl Engine {
+    pub async fn volume_create(&self, request: CreateRequest) -> Result<Volume> {
+        let CreateRequest {
+            driver,
+            driver_opts,
+            labels,
+            name,
+        } = request;
+        if !matches!(driver.as_str(), "" | "local") {
+            return Err(Error::not_found(format!(
+                "create {name}: error looking up volume plugin {driver}: plugin {driver:?} not found"
             )));
         }
-        std::fs::create_dir_all(source).doing(format!("create {}", source.display()))?;
-    }
-    Ok(Mounted {
-        point: MountPoint {
-            r#type: "bind".to_owned(),
-            source: mount.source.clone(),
-            destination: target,
-            rw: !mount.read_only,
-            propagation,
-            ..MountPoint::default()
-        },
-        non_recursive: options.non_recursive,
-        ..Mounted::default()
-    })
-}
-
-fn tmpfs_mount(
-    mount: &Mount,
-    target: String,
-    invalid: &impl Fn(String) -> Error,
-) -> Result<Mounted> {
-    if !mount.source.is_empty() {
-        return Err(invalid("field Source must not be specified".to_owned()));
-    }
-    let options = mount.tmpfs_options.clone().unwrap_or_default();
-    let mut list = Vec::new();
-    if options.size_bytes > 0 {
-        list.push(format!("size={}", options.size_bytes));
-    }
-    if options.mode != 0 {
-        list.push(format!("mode={:o}", options.mode));
-    }
-    if mount.read_only {
-        list.push("ro".to_owned());
-    }
-    Ok(tmpfs(target, list))
-}
-
-fn tmpfs(target: String, options: Vec<String>) -> Mounted {
-    let rw = !options.iter().any(|option| option == "ro");
-    Mounted {
-        point: MountPoint {
-            r#type: "tmpfs".to_owned(),
-            destination: target,
-            mode: options.join(","),
-            rw,
-            ..MountPoint::default()
-        },
-        options: options
-            .into_iter()
-            .filter(|option| option != "ro" && option != "rw")
-            .collect(),
-        ..Mounted::default()
-    }
-}
-
-/// The clean form of a path in the container, or why it is none.
-fn destination(target: &str) -> Result<String, String> {
-    if target.is_empty() {
-        return Err("field Target must not be empty".to_owned());
-    }
-    match crate::root::clean(Path::new(target)) {
-        _ if !target.starts_with('/') => Err(relative(target)),
-        Some(path) if !path.as_os_str().is_empty() => Ok(format!("/{}", path.display())),
-        _ => Err("invalid specification: destination can't be '/'".to_owned()),
-    }
-}
-
-fn relative(path: &str) -> String {
-    format!("invalid mount path: '{path}' mount path must be absolute")
-}
-
-/// Shown by inspect for API clients: tmpfs from `--tmpfs` is not among a container's mounts.
-pub(crate) fn shown(record: &Record) -> Vec<MountPoint> {
-    let host: &HostConfig = &record.host_config;
-    let by_flag = |m: &Mounted| {
-        m.point.r#type == "tmpfs"
-            && host
-                .tmpfs
-                .as_ref()
-                .is_some_and(|t| t.contains_key(&m.point.destination))
-    };
-    record
-        .mounts
-        .iter()
-        .filter(|m| !by_flag(m))
-        .map(|m| m.point.clone())
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn binds() {
-        let dir = tempfile::tempdir().unwrap();
-        let volumes = Volumes::new(dir.path());
-        let check = |text: &str, expected: Option<(&str, &str, bool)>| {
-            let got = volumes.bind(text).ok();
-            let got = got.as_ref().map(|m| {
-                (
-                    m.point.r#type.as_str(),
-                    m.point.destination.as_str(),
-                    m.point.rw,
-                )
+        if let Some((option, _)) = driver_opts.iter().flatten().next() {
+            return Err(match option.as_str() {
+                "type" | "o" | "device" | "size" => Error::not_implemented(format!(
+                    "create {name}: a volume that is a mount is not supported by this engine: mount {option:?} on the host \
+                     and bind it"
+                )),
+                _ => Error::invalid(format!("create {name}: invalid option: {option:?}")),
             });
-            assert_eq!(got, expected, "{text}");
+        }
+        let inner = self.inner.clone();
+        let _changing = inner.volumes.changing.write().await;
+        let inner = self.inner.clone();
+        blocking(move || {
+            let name = inner.volumes.make(&name, &labels.unwrap_or_default())?;
+            inner.volumes.get(&name)
+        })
+        .await
+    }
+
+    pub async fn volumes(&self, filters: &Filters) -> Result<Vec<Volume>> {
+        filters.validate(&["dangling", "driver", "label", "name"])?;
+        let dangling = flag(filters, "dangling")?;
+        let inner = self.inner.clone();
+        let all = blocking(move || Ok(inner.volumes.all())).await?;
+        let kept = all.into_iter().filter(|volume| {
+            filters.any("name", |want| name_matches(want, &volume.name))
+                && filters.any("driver", |want| want == volume.driver)
+                && filters.labels_match("label", &volume.labels.clone().unwrap_or_default())
+                && dangling.is_none_or(|want| want == self.inner.users(&volume.name).is_empty())
+        });
+        Ok(kept.collect())
+    }
+
+    pub fn volume(&self, name: &str) -> Result<Volume> {
+        self.inner.volumes.get(name)
+    }
+
+    /// With `force`, a volume that is not there is no error; one that is in use is.
+    pub async fn volume_remove(&self, name: &str, force: bool) -> Result<()> {
+        let _changing = self.inner.volumes.changing.write().await;
+        match self.inner.volumes.get(name) {
+            Err(_) if force => return Ok(()),
+            other => other?,
         };
-        check("/tmp:/t", Some(("bind", "/t", true)));
-        check("/tmp:/t/:ro", Some(("bind", "/t", false)));
-        check("data:/t", Some(("volume", "/t", true)));
-        check("/t", Some(("volume", "/t", true)));
-        check("/tmp:/t:bogus", None);
-        check("/tmp:/", None);
-        check("/tmp:t", None);
-        check("../x:/t", None);
-        check("a:b:c:d", None);
-        check("/tmp:ro", None);
-        check("/tmp:/t:ro,rw", None);
-        check("data:/t:shared", None);
-        assert!(dir.path().join("volumes/data/_data").is_dir());
-        let text = |text: &str| volumes.bind(text).unwrap_err().message;
-        assert_eq!(
-            text("/nope/nope:relative"),
-            "invalid volume specification: '/nope/nope:relative': invalid mount config for type \"bind\": invalid mount \
-             path: 'relative' mount path must be absolute"
-        );
-        assert!(!Path::new("/nope/nope").exists());
-        assert_eq!(
-            text("data:/"),
-            "invalid volume specification: 'data:/': invalid mount config for type \"volume\": invalid specification: \
-             destination can't be '/'"
-        );
-        assert_eq!(text("/tmp:/t:bogus"), "invalid mode: bogus");
-        assert_eq!(text("a:b:c:d"), "invalid volume specification: 'a:b:c:d'");
+        let users = self.inner.users(name);
+        if !users.is_empty() {
+            return Err(Error::conflict(format!(
+                "remove {name}: volume is in use - [{}]",
+                users.join(", ")
+            )));
+        }
+        let (inner, name) = (self.inner.clone(), name.to_owned());
+        blocking(move || {
+            inner.volumes.delete(&name);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes what no container has: anonymous volumes, with the filter `all` others as well.
+    pub async fn volume_prune(&self, filters: &Filters) -> Result<PruneReport> {
+        filters.validate(&["all", "label", "label!"])?;
+        let all = flag(filters, "all")?.unwrap_or(false);
+        let _changing = self.inner.volumes.changing.write().await;
+        let (inner, filters) = (self.inner.clone(), filters.clone());
+        let report = blocking(move || {
+            let mut report = PruneReport::default();
+            for volume in inner.volumes.all() {
+                let labels = volume.labels.unwrap_or_default();
+                let wanted = (all || labels.contains_key(ANONYMOUS))
+                    && filters.labels_match("label", &labels)
+                    && labels_exclude(&filters, &labels)
+                    && inner.users(&volume.name).is_empty();
+                if wanted {
+                    report.space_reclaimed += crate::list::tree_size(Path::new(&volume.mountpoint));
+                    inner.volumes.delete(&volume.name);
+                    report.volumes_deleted.push(volume.name);
+                }
+            }
+            Ok(report)
+        })
+        .await?;
+        let reclaimed = report.space_reclaimed.to_string();
+        let attributes = [("reclaimed".to_owned(), reclaimed)].into();
+        let events = &self.inner.events;
+        events.publish("volume", "prune", "", attributes, "local");
+        Ok(report)
+    }
+}
+
+/// A filter that is true or false.
+fn flag(filters: &Filters, key: &str) -> Result<Option<bool>> {
+    match filters.get(key) {
+        [] => Ok(None),
+        [one] if matches!(one.as_str(), "1" | "true") => Ok(Some(true)),
+        [one] if matches!(one.as_str(), "0" | "false") => Ok(Some(false)),
+        other => Err(Error::invalid(format!(
+            "invalid filter '{key}=[{}]'",
+            other.join(" ")
+        ))),
     }
 }

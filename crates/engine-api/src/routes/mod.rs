@@ -10,6 +10,7 @@ mod streams;
 mod swarm;
 mod system;
 mod unserved;
+mod volumes;
 
 use axum::Router;
 
@@ -29,6 +30,7 @@ pub fn router() -> Router<Api> {
         .merge(swarm::routes())
         .merge(system::routes())
         .merge(unserved::routes())
+        .merge(volumes::routes())
         .fallback(|| async { page_not_found() })
         .method_not_allowed_fallback(|| async { page_not_found() })
 }

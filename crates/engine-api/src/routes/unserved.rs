@@ -55,14 +55,6 @@ pub fn routes() -> Router<Api> {
                 .post(async || unsupported("a managed plugin"))
                 .delete(plugin),
         )
-        .route("/volumes", get(volumes))
-        .route("/volumes/create", post(volumes))
-        .route("/volumes/prune", post(volumes))
-        .route("/volumes/{name}", get(volumes).put(volumes).delete(volumes))
-}
-
-async fn volumes() -> Reply {
-    unsupported("a named volume")
 }
 
 async fn plugin(Path(path): Path<String>) -> Reply {

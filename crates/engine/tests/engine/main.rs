@@ -7,4 +7,5 @@ mod lifecycle;
 mod process;
 mod speed;
 mod survival;
+mod volumes;
 mod world;
