@@ -1,5 +1,6 @@
 //! Programs that run while a test goes on.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -62,7 +63,7 @@ pub struct Pinging(Background);
 impl Pinging {
     pub fn start(host: &Host, container: &str, address: &str) -> Self {
         let pid = crate::common::container::pid(host, container);
-        let line = format!("nsenter -t {pid} -n ping -i 0.1 -W 1 -O {address}");
+        let line = format!("nsenter -t {pid} -n ping -D -O -i 0.1 -W 1 {address}");
         Self(Background::start(host, &line))
     }
 
@@ -70,24 +71,24 @@ impl Pinging {
         self.0.output().matches("bytes from").count()
     }
 
-    /// How many of its packets went unanswered; the last one may still be on its way.
-    pub fn lost(self) -> usize {
+    /// The packets that were never answered, with their time; the last may still be on its way.
+    pub fn lost(self) -> Vec<String> {
         let before = self.answers();
         crate::common::until(3, "the ping goes on", || self.answers() > before);
         let output = self.0.output();
-        let sequences: Vec<usize> = output
+        let sequence = |line: &str| -> Option<usize> {
+            let number = line.split("icmp_seq=").nth(1)?.split(' ').next()?;
+            number.parse().ok()
+        };
+        let answered: BTreeSet<usize> = output
             .lines()
             .filter(|line| line.contains("bytes from"))
-            .filter_map(|line| {
-                line.split("icmp_seq=")
-                    .nth(1)?
-                    .split(' ')
-                    .next()?
-                    .parse()
-                    .ok()
-            })
+            .filter_map(sequence)
             .collect();
-        let sent = sequences.last().copied().unwrap_or(0);
-        sent - sequences.len()
+        let last = answered.last().copied().unwrap_or(0);
+        let silent = output.lines().filter(|line| line.contains("no answer yet"));
+        let lost = silent
+            .filter(|line| sequence(line).is_some_and(|n| n < last && !answered.contains(&n)));
+        lost.map(str::to_string).collect()
     }
 }
