@@ -125,7 +125,6 @@ fn services_scale_update_and_heal() {
         ("/Spec/Name", r#""web""#),
         ("/Spec/Mode/Replicated/Replicas", "2"),
         ("/Spec/TaskTemplate/ContainerSpec/Image", r#""busybox:2""#),
-        ("/Spec/TaskTemplate/ContainerSpec/Env", r#"["A=1","B=2"]"#),
         ("/PreviousSpec/TaskTemplate/ContainerSpec/Env", r#"["A=1"]"#),
         ("/Spec/TaskTemplate/RestartPolicy/Delay", "100000000"),
     ] {

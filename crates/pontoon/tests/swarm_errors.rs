@@ -6,7 +6,7 @@ mod common;
 use common::background::Background;
 use common::container::run;
 use common::refusal::{check, row, unframed};
-use common::{Differences, Shell as _, World, eventually, footprint, init, is_docker, join, until};
+use common::{Differences, Shell as _, World, eventually, footprint, init, join, until};
 
 const NOT_PART: &str = "This node is not part of a swarm";
 const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
