@@ -1,12 +1,13 @@
 # Two commands do all set-up themselves: `make demo` shows Pontoon at work, `make test` runs every test.
 # Both need root (network namespaces) and a Debian or Ubuntu machine.
 
-.PHONY: help demo test bench fix build deny setup
+.PHONY: help demo test bench fuzz fix build deny setup
 
 help:
 	@echo "make demo    a lab of three hosts, the walkthrough, a ping across hosts"
 	@echo "make test    formatting, lints and every test; writes nothing to the tree"
 	@echo "make bench   Pontoon and Docker side by side in one lab, as ratios"
+	@echo "make fuzz    every fuzz target for SECONDS=20 (needs cargo-fuzz and a nightly toolchain)"
 	@echo "make fix     formats and applies what clippy can mend"
 	@echo "make deny    licences and duplicate dependencies (needs cargo-deny)"
 
@@ -27,6 +28,20 @@ test:
 
 bench: build
 	scripts/bench target/release/pontoon
+
+# Findings of a run go to target/fuzz, so that the committed corpus stays as small as it is. Without a sanitizer: our own
+# code is safe but for a few system calls, and panics and overflows are found all the same.
+SECONDS ?= 20
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked"; exit 1; }
+	@cargo +nightly --version >/dev/null 2>&1 || { echo "a nightly toolchain is missing: rustup toolchain install nightly"; exit 1; }
+	cargo +nightly fuzz build --sanitizer none
+	@for target in $$(cargo +nightly fuzz list); do \
+		echo "fuzzing $$target for $(SECONDS) seconds"; \
+		mkdir -p target/fuzz/$$target; \
+		cargo +nightly fuzz run --sanitizer none $$target target/fuzz/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=4096 -verbosity=0 || exit 1; \
+	done
 
 fix:
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
