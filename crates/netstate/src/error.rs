@@ -54,7 +54,8 @@ fn hint(row: &Row, errno: Errno) -> Option<String> {
         (Row::Link(link), _) if unsupported => {
             let kind = match link.kind {
                 LinkKind::Bridge => "bridge",
-                LinkKind::Veth { .. } => "veth",
+                LinkKind::Veth { .. } | LinkKind::Handout { .. } => "veth",
+                LinkKind::Taken { .. } => "foreign",
                 LinkKind::Vxlan { .. } => "vxlan",
             };
             format!(

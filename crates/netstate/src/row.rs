@@ -82,6 +82,12 @@ pub enum LinkKind {
         local: Option<IpAddr>,
         socket_ns: Ns,
     },
+    /// A veth whose other end is made beside it for another program, which takes it to where it belongs: nobody looks
+    /// after that end.
+    Handout { peer: String, mac: Option<Mac> },
+    /// What another program made under the name `from` in the host's namespace: it moves here, and back when nobody
+    /// wants it here any more. One that the host itself uses stays where it is.
+    Taken { from: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

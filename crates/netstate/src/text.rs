@@ -74,6 +74,13 @@ impl Display for Link {
                     write!(f, " address {mac}")?;
                 }
             }
+            LinkKind::Handout { peer, mac } => {
+                write!(f, " type veth peer {peer} for others")?;
+                if let Some(mac) = mac {
+                    write!(f, " address {mac}")?;
+                }
+            }
+            LinkKind::Taken { from } => write!(f, " taken from {from} of the host")?,
             LinkKind::Vxlan {
                 vni,
                 port,

@@ -11,7 +11,7 @@ use crate::netlink::wire::Msg;
 use crate::rt::link::{self, Fit};
 use crate::{BridgePort, Error, Link, LinkKind, Ns, Row};
 
-fn refused(verb: &str, link: &Link, errno: Errno) -> Error {
+pub(super) fn refused(verb: &str, link: &Link, errno: Errno) -> Error {
     Error::refused(verb, &Row::Link(link.clone()), &errno.into())
 }
 
@@ -31,6 +31,13 @@ impl Run<'_> {
         let mut by_ns: BTreeMap<&Ns, (Vec<&Change>, Vec<&Link>)> = BTreeMap::new();
         for change in gone {
             if let Some(Row::Link(link)) = &change.old {
+                if let LinkKind::Taken { from } = &link.kind {
+                    match self.give_back(link, from) {
+                        Ok(()) => self.out.done.push(change.clone()),
+                        Err(error) => self.note(error)?,
+                    }
+                    continue;
+                }
                 let (changes, links) = by_ns.entry(&link.ns).or_default();
                 changes.push(change);
                 links.push(link);
@@ -79,7 +86,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn look_one(&mut self, ns: &Ns, name: &str) -> Result<Option<link::Seen>, Error> {
+    pub(super) fn look_one(&mut self, ns: &Ns, name: &str) -> Result<Option<link::Seen>, Error> {
         Ok(self.kernel.look(ns, &[name])?.pop().flatten())
     }
 
@@ -91,9 +98,20 @@ impl Run<'_> {
                 _ => None,
             })
             .partition(|(_, link)| link.kind == LinkKind::Bridge);
+        let (taken, others): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|(_, link)| matches!(link.kind, LinkKind::Taken { .. }));
         // A port names its bridge.
         self.make_some(&bridges)?;
-        self.make_some(&others)
+        self.make_some(&others)?;
+        for (change, link) in taken {
+            match self.take(link) {
+                Ok(moved) if moved || change.old.is_some() => self.out.done.push(change.clone()),
+                Ok(_) => {}
+                Err(error) => self.note(error)?,
+            }
+        }
+        Ok(())
     }
 
     fn make_some(&mut self, links: &[(&Change, &Link)]) -> Result<(), Error> {
@@ -166,7 +184,7 @@ impl Run<'_> {
         Ok(link::create(link, master, peer, target))
     }
 
-    fn fd(&mut self, ns: &Ns) -> Result<RawFd, Error> {
+    pub(super) fn fd(&mut self, ns: &Ns) -> Result<RawFd, Error> {
         Ok(self.kernel.spaces.get(ns)?.fd().as_raw_fd())
     }
 
@@ -272,7 +290,7 @@ impl Run<'_> {
         }
     }
 
-    fn ask(&mut self, link: &Link, ns: &Ns, messages: Vec<Msg>) -> Result<bool, Error> {
+    pub(super) fn ask(&mut self, link: &Link, ns: &Ns, messages: Vec<Msg>) -> Result<bool, Error> {
         for answer in self.kernel.spaces.get(ns)?.rt.batch(messages) {
             answer.map_err(|nack| Error::refused("change", &Row::Link(link.clone()), &nack))?;
         }

@@ -6,6 +6,7 @@
 mod entries;
 mod links;
 mod sysctl;
+mod taken;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -124,6 +124,16 @@ pub fn create(link: &Link, master: Option<u32>, peer: Option<RawFd>, target: Opt
                 });
             });
         }
+        LinkKind::Handout { peer, mac } => {
+            info.str(INFO_KIND, "veth").nest(INFO_DATA, |data| {
+                data.nest(VETH_PEER, |msg| {
+                    msg.raw(&header(0, 0, 0)).str(IFLA_IFNAME, peer);
+                    basics(msg, *mac, link.mtu);
+                });
+            });
+        }
+        // Made by somebody else.
+        LinkKind::Taken { .. } => {}
         LinkKind::Vxlan {
             vni, port, local, ..
         } => {
@@ -181,6 +191,15 @@ pub fn change(index: u32, mac: Option<Mac>, mtu: Option<u32>, master: Option<u32
     if let Some(master) = master {
         msg.u32(IFLA_MASTER, master);
     }
+    msg
+}
+
+/// Moves a link to another namespace, where it has another name, another alias, and is down.
+pub fn hand_over(index: u32, to: RawFd, name: &str, alias: &str) -> Msg {
+    let mut msg = Msg::new(RTM_NEWLINK, 0, &header(index, 0, IFF_UP));
+    msg.u32(IFLA_NET_NS_FD, to as u32)
+        .str(IFLA_IFNAME, name)
+        .put(IFLA_IFALIAS, alias.as_bytes());
     msg
 }
 
@@ -285,7 +304,9 @@ pub enum Fit {
 pub fn fit(link: &Link, seen: &Seen, master: u32, mark: &str, named: bool) -> Fit {
     let (kind, frozen) = match &link.kind {
         LinkKind::Bridge => ("bridge", true),
-        LinkKind::Veth { .. } => ("veth", true),
+        LinkKind::Veth { .. } | LinkKind::Handout { .. } => ("veth", true),
+        // Of any kind; the alias tells that it is the one.
+        LinkKind::Taken { .. } => (seen.kind.as_str(), seen.alias == mark),
         LinkKind::Vxlan {
             vni, port, local, ..
         } => {
