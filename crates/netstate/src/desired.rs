@@ -54,6 +54,8 @@ pub struct Desired {
     claims: BTreeMap<Key, Vec<Claim>>,
     /// Namespace and name of every wanted veth's peer, and the link that it belongs to.
     peers: BTreeMap<(Ns, String), Key>,
+    /// Namespace and name of every wanted link's parent, and the links on it.
+    children: BTreeMap<(Ns, String), BTreeSet<Key>>,
 }
 
 /// What `set` overwrote.
@@ -141,6 +143,17 @@ impl Desired {
         if let Some((row, peer)) = new.and_then(|row| Some((row, peer(row)?))) {
             self.peers.insert(peer, row.key());
         }
+        if let Some((row, parent)) = old.and_then(|row| Some((row, parent(row)?)))
+            && let Some(children) = self.children.get_mut(&parent)
+        {
+            children.remove(&row.key());
+            if children.is_empty() {
+                self.children.remove(&parent);
+            }
+        }
+        if let Some((row, parent)) = new.and_then(|row| Some((row, parent(row)?))) {
+            self.children.entry(parent).or_default().insert(row.key());
+        }
     }
 
     pub fn get(&self, key: &Key) -> Option<&Row> {
@@ -150,6 +163,12 @@ impl Desired {
     /// The link whose peer this is.
     pub fn link_of_peer(&self, ns: &Ns, name: &str) -> Option<&Key> {
         self.peers.get(&(ns.clone(), name.to_owned()))
+    }
+
+    /// The links that are wanted on this one.
+    pub fn children_of(&self, ns: &Ns, name: &str) -> impl Iterator<Item = &Key> {
+        let children = self.children.get(&(ns.clone(), name.to_owned()));
+        children.into_iter().flatten()
     }
 
     /// Names of the veth peers that are wanted in a namespace, and their links.
@@ -199,6 +218,15 @@ fn peer(row: &Row) -> Option<(Ns, String)> {
             LinkKind::Veth { peer } => Some((peer.ns.clone(), peer.name.clone())),
             _ => None,
         },
+        _ => None,
+    }
+}
+
+fn parent(row: &Row) -> Option<(Ns, String)> {
+    match row {
+        Row::Link(link) => link
+            .parent()
+            .map(|(ns, name)| (ns.clone(), name.to_owned())),
         _ => None,
     }
 }

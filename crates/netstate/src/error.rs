@@ -52,15 +52,12 @@ fn hint(row: &Row, errno: Errno) -> Option<String> {
             "the daemon needs CAP_NET_ADMIN and CAP_SYS_ADMIN".into()
         }
         (Row::Link(link), _) if unsupported => {
-            let kind = match link.kind {
-                LinkKind::Bridge => "bridge",
-                LinkKind::Veth { .. } | LinkKind::Handout { .. } => "veth",
-                LinkKind::Taken { .. } => "foreign",
-                LinkKind::Vxlan { .. } => "vxlan",
-            };
-            format!(
-                "this kernel has no {kind} devices: load the module {kind} or use a kernel built with it"
-            )
+            no_devices(link.kind.name())
+        }
+        (Row::Link(link), Errno::BUSY)
+            if matches!(link.kind, LinkKind::Macvlan { .. } | LinkKind::Ipvlan { .. }) =>
+        {
+            "the parent is taken: it has links of the other kind (macvlan, ipvlan), is a bridge's port, or has a link with the same MAC".into()
         }
         (Row::Link(link), Errno::EXIST) => match &link.kind {
             LinkKind::Vxlan { vni, port, .. } => format!(
@@ -84,6 +81,14 @@ fn hint(row: &Row, errno: Errno) -> Option<String> {
         (_, Errno::NODEV) => "the link is not there".into(),
         _ => return None,
     })
+}
+
+/// The kernel lacks a kind of link.
+pub(crate) fn no_devices(kind: &str) -> String {
+    let module = if kind == "vlan" { "8021q" } else { kind };
+    format!(
+        "this kernel has no {kind} devices: load the module {module} or use a kernel built with it"
+    )
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod nft;
 mod observe;
 mod row;
 mod rt;
+mod station;
 mod text;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -41,6 +42,7 @@ use crate::core::{Core, Counters, Job};
 pub use error::Error;
 pub use flows::Flows;
 pub use row::*;
+pub use station::*;
 
 /// Where this daemon keeps its named namespaces and how it marks what is its own.
 #[derive(Clone, Debug)]
@@ -119,6 +121,12 @@ impl NetState {
     /// Makes the host's connection tracking forget these, once. Returns how many there were.
     pub async fn forget(&self, flows: Vec<Flows>) -> Result<usize, Error> {
         self.call(move |core| core.forget(&flows)).await?
+    }
+
+    /// Whether one of these links is in the host's namespace, to make links of that kind on; an error when the kernel has
+    /// no such kind.
+    pub async fn has_parent(&self, kind: &'static str, links: Vec<String>) -> Result<bool, Error> {
+        self.call(move |core| core.has_parent(kind, &links)).await?
     }
 
     /// A path that leads to the namespace, for the OCI runtime.

@@ -6,7 +6,9 @@ use crate::apply::Kernel;
 use crate::desired::{Change, Desired};
 use crate::key::{Item, Key};
 use crate::rt::{entry, link};
-use crate::{Error, Link, LinkKind, Ns, Row, VethPeer};
+use crate::{
+    Error, IpvlanFlag, IpvlanMode, Link, LinkKind, MacvlanMode, Ns, Parent, Row, VethPeer,
+};
 
 /// Links and entries of a namespace as they were found.
 #[derive(Clone, Debug, Default)]
@@ -263,8 +265,38 @@ fn strays(
 
 /// A found link in the words of rows, as far as they go.
 fn as_row(ns: &Ns, seen: &link::Seen) -> Row {
+    // Of a namespace that only the one who wants the link knows.
+    let other = format!("@if{}", seen.other);
     let kind = match seen.kind.as_str() {
         "bridge" => LinkKind::Bridge,
+        "vlan" => LinkKind::Vlan {
+            parent: other,
+            id: seen.vlan,
+        },
+        "macvlan" => LinkKind::Macvlan {
+            parent: Parent {
+                ns: ns.clone(),
+                name: other,
+            },
+            mode: MacvlanMode::ALL
+                .into_iter()
+                .find(|m| m.number() == seen.mode)
+                .unwrap_or(MacvlanMode::Bridge),
+        },
+        "ipvlan" => LinkKind::Ipvlan {
+            parent: Parent {
+                ns: ns.clone(),
+                name: other,
+            },
+            mode: IpvlanMode::ALL
+                .into_iter()
+                .find(|m| u32::from(m.number()) == seen.mode)
+                .unwrap_or(IpvlanMode::L2),
+            flag: IpvlanFlag::ALL
+                .into_iter()
+                .find(|f| f.number() == seen.flags)
+                .unwrap_or(IpvlanFlag::Bridge),
+        },
         "vxlan" => LinkKind::Vxlan {
             vni: seen.vxlan.vni,
             port: seen.vxlan.port,
@@ -274,7 +306,7 @@ fn as_row(ns: &Ns, seen: &link::Seen) -> Row {
         _ => LinkKind::Veth {
             peer: VethPeer {
                 ns: ns.clone(),
-                name: format!("@if{}", seen.other),
+                name: other,
                 mac: None,
             },
         },

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::{IpvlanFlag, IpvlanMode, MacvlanMode, Parent};
+
 /// A network namespace: the daemon's own, or one of ours by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ns {
@@ -88,6 +90,45 @@ pub enum LinkKind {
     /// What another program made under the name `from` in the host's namespace: it moves here, and back when nobody
     /// wants it here any more. One that the host itself uses stays where it is.
     Taken { from: String },
+    /// 802.1Q: the tagged frames of `parent`, a link of the same namespace. Any link of that name that is there already
+    /// and is not ours is used as it is and never removed.
+    Vlan { parent: String, id: u16 },
+    /// A station with a MAC of its own on the wire of `parent`. Without a `mac` the kernel draws one.
+    Macvlan { parent: Parent, mode: MacvlanMode },
+    /// A station with the MAC of `parent`, told apart by its addresses.
+    Ipvlan {
+        parent: Parent,
+        mode: IpvlanMode,
+        flag: IpvlanFlag,
+    },
+}
+
+impl LinkKind {
+    /// As the kernel calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            LinkKind::Bridge => "bridge",
+            LinkKind::Veth { .. } | LinkKind::Handout { .. } => "veth",
+            LinkKind::Vxlan { .. } => "vxlan",
+            LinkKind::Vlan { .. } => "vlan",
+            LinkKind::Macvlan { .. } => "macvlan",
+            LinkKind::Ipvlan { .. } => "ipvlan",
+            LinkKind::Taken { .. } => "foreign",
+        }
+    }
+}
+
+impl Link {
+    /// The link that it is made on.
+    pub(crate) fn parent(&self) -> Option<(&Ns, &str)> {
+        match &self.kind {
+            LinkKind::Vlan { parent, .. } => Some((&self.ns, parent)),
+            LinkKind::Macvlan { parent, .. } | LinkKind::Ipvlan { parent, .. } => {
+                Some((&parent.ns, &parent.name))
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -95,6 +95,15 @@ impl Display for Link {
                     write!(f, " socket netns {socket_ns}")?;
                 }
             }
+            LinkKind::Vlan { parent, id } => write!(f, " link {parent} type vlan id {id}")?,
+            LinkKind::Macvlan { parent, mode } => {
+                write!(f, " link {}{}", parent.name, In(&parent.ns))?;
+                write!(f, " type macvlan mode {}", mode.name())?;
+            }
+            LinkKind::Ipvlan { parent, mode, flag } => {
+                write!(f, " link {}{}", parent.name, In(&parent.ns))?;
+                write!(f, " type ipvlan mode {} {}", mode.name(), flag.name())?;
+            }
         }
         if let Some(mac) = self.mac {
             write!(f, " address {mac}")?;

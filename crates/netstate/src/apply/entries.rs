@@ -25,11 +25,11 @@ impl Run<'_> {
         gone: &[Change],
         dead: &BTreeSet<Ns>,
     ) -> Result<(), Error> {
-        // What is on a link goes with it, unless it is a bridge, which may be somebody else's and stay.
+        // What is on a link goes with it, unless it is a bridge or VLAN, which may be somebody else's and stay.
         let mut links: BTreeSet<(&Ns, &str)> = BTreeSet::new();
         for change in gone {
             if let Some(Row::Link(link)) = &change.old
-                && link.kind != LinkKind::Bridge
+                && !matches!(link.kind, LinkKind::Bridge | LinkKind::Vlan { .. })
             {
                 links.insert((&link.ns, &link.name));
                 if let LinkKind::Veth { peer } = &link.kind {

@@ -9,7 +9,7 @@ use super::Run;
 use crate::desired::Change;
 use crate::netlink::wire::Msg;
 use crate::rt::link::{self, Fit};
-use crate::{BridgePort, Error, Link, LinkKind, Ns, Row};
+use crate::{BridgePort, Error, Link, LinkKind, MacvlanMode, Ns, Row};
 
 pub(super) fn refused(verb: &str, link: &Link, errno: Errno) -> Error {
     Error::refused(verb, &Row::Link(link.clone()), &errno.into())
@@ -20,9 +20,21 @@ type End<'a> = (&'a Link, &'a str, Option<BridgePort>);
 
 /// Where the request to make it goes.
 fn request_ns(link: &Link) -> &Ns {
-    match &link.kind {
-        LinkKind::Vxlan { socket_ns, .. } => socket_ns,
+    match (&link.kind, link.parent()) {
+        (LinkKind::Vxlan { socket_ns, .. }, _) => socket_ns,
+        (_, Some((ns, _))) => ns,
         _ => &link.ns,
+    }
+}
+
+/// What others refer to is made before them: a port names its bridge, and any of the first two may be a parent.
+fn rank(link: &Link) -> usize {
+    match link.kind {
+        LinkKind::Bridge => 0,
+        LinkKind::Veth { .. } | LinkKind::Vxlan { .. } | LinkKind::Handout { .. } => 1,
+        LinkKind::Vlan { .. } => 2,
+        LinkKind::Macvlan { .. } | LinkKind::Ipvlan { .. } => 3,
+        LinkKind::Taken { .. } => 4,
     }
 }
 
@@ -91,19 +103,16 @@ impl Run<'_> {
     }
 
     pub(super) fn make_links(&mut self, wanted: &[Change]) -> Result<(), Error> {
-        let (bridges, others): (Vec<_>, Vec<_>) = wanted
-            .iter()
-            .filter_map(|change| match &change.new {
-                Some(Row::Link(link)) => Some((change, link)),
-                _ => None,
-            })
-            .partition(|(_, link)| link.kind == LinkKind::Bridge);
-        let (taken, others): (Vec<_>, Vec<_>) = others
-            .into_iter()
-            .partition(|(_, link)| matches!(link.kind, LinkKind::Taken { .. }));
-        // A port names its bridge.
-        self.make_some(&bridges)?;
-        self.make_some(&others)?;
+        let mut ranks: [Vec<(&Change, &Link)>; 5] = Default::default();
+        for change in wanted {
+            if let Some(Row::Link(link)) = &change.new {
+                ranks[rank(link)].push((change, link));
+            }
+        }
+        let [made @ .., taken] = ranks;
+        for links in made {
+            self.make_some(&links)?;
+        }
         for (change, link) in taken {
             match self.take(link) {
                 Ok(moved) if moved || change.old.is_some() => self.out.done.push(change.clone()),
@@ -181,7 +190,27 @@ impl Run<'_> {
             true => None,
             false => Some(self.fd(&link.ns)?),
         };
-        Ok(link::create(link, master, peer, target))
+        let parent = match link.parent() {
+            Some((ns, name)) => Some(self.parent(link, ns, name)?),
+            None => None,
+        };
+        let refs = link::Refs {
+            master,
+            parent,
+            peer,
+            target,
+        };
+        Ok(link::create(link, refs))
+    }
+
+    fn parent(&mut self, link: &Link, ns: &Ns, name: &str) -> Result<u32, Error> {
+        match self.look_one(ns, name)? {
+            Some(seen) => Ok(seen.index),
+            None => Err(Error::new(
+                format!("cannot create {}", Row::Link(link.clone())),
+                format!("there is no link {name}"),
+            )),
+        }
     }
 
     pub(super) fn fd(&mut self, ns: &Ns) -> Result<RawFd, Error> {
@@ -223,9 +252,18 @@ impl Run<'_> {
             for (seen, (link, _, port)) in seen.into_iter().zip(ends) {
                 match seen {
                     Some(seen) => {
-                        if link.kind == LinkKind::Bridge {
+                        let mac = match link.kind {
                             // A bridge whose address nobody set changes it whenever ports come and go.
-                            messages.push(link::change(seen.index, seen.mac, None, None));
+                            LinkKind::Bridge => seen.mac,
+                            // A new one has its parent's, whatever it was asked to have.
+                            LinkKind::Macvlan {
+                                mode: MacvlanMode::Passthru,
+                                ..
+                            } => link.mac,
+                            _ => None,
+                        };
+                        if mac.is_some() {
+                            messages.push(link::change(seen.index, mac, None, None));
                             asked.push(link);
                         }
                         messages.push(link::configure(seen.index, &self.kernel.mark, port));

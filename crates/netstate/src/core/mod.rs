@@ -11,13 +11,16 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use crate::apply::{Kernel, Mode, Outcome};
 use crate::desired::{Change, Desired};
+use crate::error::no_devices;
 use crate::netlink::{Monitor, Protocol};
 use crate::netns::Spaces;
 use crate::nf::view::View;
+use crate::rt::link;
 use crate::{Config, Error, Flows, Ns, Owned, Stats, flows};
 
 /// Jobs in a row, so that a flood of them does not keep foreign changes waiting.
@@ -205,6 +208,20 @@ impl Core {
             }
             let _ = done.send(result);
         }
+    }
+
+    /// Whether one of these links is in the host's namespace; an error when the kernel has no links of that kind.
+    pub fn has_parent(&mut self, kind: &str, links: &[String]) -> Result<bool, Error> {
+        let rt = &mut self.kernel.spaces.get(&Ns::Host)?.rt;
+        if let Err(nack) = rt.request(link::probe(kind))
+            && nack.errno == Errno::OPNOTSUPP
+        {
+            let what = format!("cannot make links of type {kind}");
+            return Err(Error::new(what, no_devices(kind)));
+        }
+        let names: Vec<&str> = links.iter().map(String::as_str).collect();
+        let found = self.kernel.look(&Ns::Host, &names)?;
+        Ok(found.iter().any(Option::is_some))
     }
 
     pub fn forget(&mut self, flows: &[Flows]) -> Result<usize, Error> {

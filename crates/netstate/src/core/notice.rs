@@ -112,6 +112,15 @@ fn notice(
             link::RTM_DELLINK => names.remove(&seen.index),
             _ => names.get(&seen.index).cloned(),
         };
+        // A parent that is back: what is wanted on it went with the former one.
+        if raw.kind == link::RTM_NEWLINK && former.is_none() {
+            for child in desired.children_of(ns, &seen.name) {
+                if let Item::Link(name) = &child.item {
+                    let of_ns = dirty.entry(child.ns.clone()).or_default();
+                    of_ns.links.insert(name.clone());
+                }
+            }
+        }
         for name in [Some(seen.name), former].into_iter().flatten() {
             let key = Key {
                 ns: ns.clone(),

@@ -51,6 +51,12 @@ const VXLAN_L3MISS: u16 = 14;
 const VXLAN_PORT: u16 = 15;
 const VXLAN_LOCAL6: u16 = 17;
 
+const VLAN_ID: u16 = 1;
+
+/// The same of macvlan and ipvlan.
+const STATION_MODE: u16 = 1;
+const STATION_FLAGS: u16 = 2;
+
 /// `struct ifinfomsg` for an index (0: by name) with flags to change.
 fn header(index: u32, flags: u32, change: u32) -> [u8; 16] {
     let mut fixed = [0; 16];
@@ -93,39 +99,56 @@ pub fn delete_doomed() -> Msg {
     msg
 }
 
-/// Makes the link. Sent in the link's namespace, for VXLAN in the socket's with the link's as `target`: the device is
-/// then made in `target` and its socket here, so nothing has to move.
-pub fn create(link: &Link, master: Option<u32>, peer: Option<RawFd>, target: Option<RawFd>) -> Msg {
+/// What a new link refers to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refs {
+    /// Index of its bridge.
+    pub master: Option<u32>,
+    /// Index of its parent.
+    pub parent: Option<u32>,
+    /// Namespace of a veth's other end.
+    pub peer: Option<RawFd>,
+    /// Its own namespace, where the request is sent in another.
+    pub target: Option<RawFd>,
+}
+
+/// Makes the link. Sent in the link's namespace; for VXLAN in the socket's and for what has a parent in the parent's, with
+/// the link's as `target`: the device is then made in `target`, so nothing has to move.
+pub fn create(link: &Link, refs: Refs) -> Msg {
     let mut msg = Msg::new(RTM_NEWLINK, wire::CREATE | wire::EXCL, &header(0, 0, 0));
     msg.str(IFLA_IFNAME, &link.name);
-    if let Some(fd) = target {
+    if let Some(fd) = refs.target {
         msg.u32(IFLA_NET_NS_FD, fd as u32);
     }
     basics(&mut msg, link.mac, link.mtu);
-    if let Some(master) = master {
+    if let Some(master) = refs.master {
         msg.u32(IFLA_MASTER, master);
     }
+    if let Some(parent) = refs.parent {
+        msg.u32(IFLA_LINK, parent);
+    }
+    let name = link.kind.name();
     msg.nest(IFLA_LINKINFO, |info| match &link.kind {
         LinkKind::Bridge => {
-            info.str(INFO_KIND, "bridge").nest(INFO_DATA, |data| {
+            info.str(INFO_KIND, name).nest(INFO_DATA, |data| {
                 data.u32(BR_FORWARD_DELAY, 0)
                     .u32(BR_STP_STATE, 0)
                     .u8(BR_MCAST_SNOOPING, 0);
             });
         }
         LinkKind::Veth { peer: end } => {
-            info.str(INFO_KIND, "veth").nest(INFO_DATA, |data| {
+            info.str(INFO_KIND, name).nest(INFO_DATA, |data| {
                 data.nest(VETH_PEER, |msg| {
                     msg.raw(&header(0, 0, 0)).str(IFLA_IFNAME, &end.name);
                     basics(msg, end.mac, link.mtu);
-                    if let Some(fd) = peer {
+                    if let Some(fd) = refs.peer {
                         msg.u32(IFLA_NET_NS_FD, fd as u32);
                     }
                 });
             });
         }
         LinkKind::Handout { peer, mac } => {
-            info.str(INFO_KIND, "veth").nest(INFO_DATA, |data| {
+            info.str(INFO_KIND, name).nest(INFO_DATA, |data| {
                 data.nest(VETH_PEER, |msg| {
                     msg.raw(&header(0, 0, 0)).str(IFLA_IFNAME, peer);
                     basics(msg, *mac, link.mtu);
@@ -137,7 +160,7 @@ pub fn create(link: &Link, master: Option<u32>, peer: Option<RawFd>, target: Opt
         LinkKind::Vxlan {
             vni, port, local, ..
         } => {
-            info.str(INFO_KIND, "vxlan").nest(INFO_DATA, |data| {
+            info.str(INFO_KIND, name).nest(INFO_DATA, |data| {
                 data.u32(VXLAN_ID, *vni)
                     .put(VXLAN_PORT, &port.to_be_bytes())
                     .u8(VXLAN_LEARNING, 0)
@@ -152,6 +175,31 @@ pub fn create(link: &Link, master: Option<u32>, peer: Option<RawFd>, target: Opt
                 }
             });
         }
+        LinkKind::Vlan { id, .. } => {
+            info.str(INFO_KIND, name).nest(INFO_DATA, |data| {
+                data.put(VLAN_ID, &id.to_ne_bytes());
+            });
+        }
+        LinkKind::Macvlan { mode, .. } => {
+            info.str(INFO_KIND, name).nest(INFO_DATA, |data| {
+                data.u32(STATION_MODE, mode.number());
+            });
+        }
+        LinkKind::Ipvlan { mode, flag, .. } => {
+            info.str(INFO_KIND, name).nest(INFO_DATA, |data| {
+                data.put(STATION_MODE, &mode.number().to_ne_bytes())
+                    .put(STATION_FLAGS, &flag.number().to_ne_bytes());
+            });
+        }
+    });
+    msg
+}
+
+/// A link of that kind without its parent: refused by every kernel, and by one that has no such links with `EOPNOTSUPP`.
+pub fn probe(kind: &str) -> Msg {
+    let mut msg = Msg::new(RTM_NEWLINK, wire::CREATE | wire::EXCL, &header(0, 0, 0));
+    msg.nest(IFLA_LINKINFO, |info| {
+        info.str(INFO_KIND, kind);
     });
     msg
 }
@@ -215,10 +263,14 @@ pub struct Seen {
     pub up: bool,
     /// Index of its bridge, 0 for none.
     pub master: u32,
-    /// Index of a veth's other end, in that end's namespace.
+    /// Index of a veth's other end or of the parent, in that one's namespace.
     pub other: u32,
     pub port: BridgePort,
     pub vxlan: SeenVxlan,
+    pub vlan: u16,
+    /// Of a macvlan or ipvlan, as numbers of the kernel's.
+    pub mode: u32,
+    pub flags: u16,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -267,7 +319,23 @@ fn info(value: &[u8], seen: &mut Seen) {
             no_flood: !on(BRPORT_UNICAST_FLOOD),
         };
     }
-    if let (Some(data), "vxlan") = (attr(value, INFO_DATA), seen.kind.as_str()) {
+    let Some(data) = attr(value, INFO_DATA) else {
+        return;
+    };
+    let number = |kind| attr(data, kind).and_then(|v| wire::u16_at(v, 0));
+    match seen.kind.as_str() {
+        "vlan" => seen.vlan = number(VLAN_ID).unwrap_or_default(),
+        "macvlan" => {
+            let mode = attr(data, STATION_MODE).and_then(|v| wire::u32_at(v, 0));
+            seen.mode = mode.unwrap_or_default();
+        }
+        "ipvlan" => {
+            seen.mode = number(STATION_MODE).unwrap_or_default().into();
+            seen.flags = number(STATION_FLAGS).unwrap_or_default();
+        }
+        _ => {}
+    }
+    if seen.kind == "vxlan" {
         let on = |kind| attr(data, kind).is_some_and(|v| v.first() == Some(&1));
         seen.vxlan = SeenVxlan {
             vni: attr(data, VXLAN_ID)
@@ -295,31 +363,40 @@ pub enum Fit {
     Recreate,
     /// Not ours, and nothing to be adopted: leave it alone.
     Foreign,
-    /// A bridge that somebody else made and that we use as it is.
+    /// A bridge or VLAN that somebody else made and that we use as it is.
     Lent,
 }
 
 /// Compares one end with its row. `master` is the wanted bridge's index (0: none wanted); `named`: the namespace is ours
 /// wholly.
 pub fn fit(link: &Link, seen: &Seen, master: u32, mark: &str, named: bool) -> Fit {
-    let (kind, frozen) = match &link.kind {
-        LinkKind::Bridge => ("bridge", true),
-        LinkKind::Veth { .. } | LinkKind::Handout { .. } => ("veth", true),
+    let kind = match link.kind {
         // Of any kind; the alias tells that it is the one.
-        LinkKind::Taken { .. } => (seen.kind.as_str(), seen.alias == mark),
+        LinkKind::Taken { .. } => seen.kind.as_str(),
+        _ => link.kind.name(),
+    };
+    let frozen = match &link.kind {
+        LinkKind::Bridge | LinkKind::Veth { .. } | LinkKind::Handout { .. } => true,
+        LinkKind::Taken { .. } => seen.alias == mark,
         LinkKind::Vxlan {
             vni, port, local, ..
         } => {
             let v = &seen.vxlan;
-            (
-                "vxlan",
-                (v.vni, v.port, v.local, v.odd) == (*vni, *port, *local, false),
-            )
+            (v.vni, v.port, v.local, v.odd) == (*vni, *port, *local, false)
+        }
+        LinkKind::Vlan { id, .. } => seen.vlan == *id,
+        LinkKind::Macvlan { mode, .. } => seen.mode == mode.number(),
+        LinkKind::Ipvlan { mode, flag, .. } => {
+            (seen.mode, seen.flags) == (mode.number().into(), flag.number())
         }
     };
     if !named && seen.alias != mark {
-        let bridge = link.kind == LinkKind::Bridge && seen.kind == kind;
-        return if bridge { Fit::Lent } else { Fit::Foreign };
+        let lent = match link.kind {
+            LinkKind::Bridge => seen.kind == kind,
+            LinkKind::Vlan { .. } => true,
+            _ => false,
+        };
+        return if lent { Fit::Lent } else { Fit::Foreign };
     }
     if seen.kind != kind || !frozen {
         return Fit::Recreate;
