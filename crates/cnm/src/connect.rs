@@ -146,8 +146,8 @@ impl Inner {
         request: ConnectRequest,
         attached: bool,
     ) -> Result<()> {
-        let capability = self.state().driver(network)?.capability();
-        if capability.gateway == Gateway::Shared && !network.internal {
+        let gateway = self.state().driver(network)?.gateway(network);
+        if gateway == Gateway::Shared && !network.internal {
             self.ensure_gateway_bridge().await?;
         }
         let mut touched = vec![network.id.clone()];
@@ -193,13 +193,15 @@ impl Inner {
         .await
     }
 
-    /// Makes the kernel ask for an address of the network by ARP, which tells every bridge and neighbour of this host where
-    /// the asking address is now: it may have been another host's a moment ago.
+    /// On a network that reaches other hosts: makes the kernel ask for an address by ARP, which tells every bridge and
+    /// neighbour where the asking address is now: it may have been another host's a moment ago.
     async fn announce(&self, container: &str, network: &Network) {
         let found = {
             let state = self.state();
-            let lazy = state.capability(network).is_some_and(|c| c.lazy);
-            let record = state.records.get(container).filter(|_| lazy);
+            let driver = state.driver(network).ok();
+            let shared = driver
+                .is_some_and(|d| d.capability().lazy || d.gateway(network) == Gateway::Router);
+            let record = state.records.get(container).filter(|_| shared);
             record.and_then(|r| Some((r.ns()?, r.endpoint_on(&network.id)?.ipv4?.addr())))
         };
         let Some((ns, own)) = found else {
@@ -301,9 +303,19 @@ impl State {
         if !self.driver(network)?.capability().addresses {
             return Ok(endpoint);
         }
+        let macs = self.driver(network)?.capability().macs;
+        if !macs && !endpoint.settings.mac_address.is_empty() {
+            return Err(Error::system(format!(
+                "{} interfaces do not support custom mac address assignment",
+                network.driver
+            )));
+        }
         endpoint.ifname = interface(record, network, &endpoint.settings)?;
         let allocated = self.allocate(&network.id, &endpoint.settings)?;
         (endpoint.ipv4, endpoint.ipv6) = (allocated.ipv4, allocated.ipv6);
+        if !macs {
+            return Ok(endpoint);
+        }
         match address::mac(&endpoint.settings, endpoint.ipv4, &endpoint.id) {
             Ok(mac) => endpoint.mac = mac,
             Err(error) => {

@@ -156,7 +156,7 @@ impl Controller {
             state: Mutex::new(state),
         });
         tokio::spawn(swarm::refresh_zones(Arc::downgrade(&inner), refresh));
-        inner.declare_networks().await?;
+        inner.declare_networks().await;
         inner.make_predefined().await?;
         Ok(Self(inner))
     }
@@ -222,7 +222,9 @@ fn load(config: &Config, store: &Store, drivers: Vec<Arc<dyn Driver>>) -> Result
 }
 
 impl Inner {
-    async fn declare_networks(&self) -> Result<()> {
+    /// One that the host can no longer carry (a link is missing that it hangs on) keeps neither the others nor the daemon
+    /// from starting.
+    async fn declare_networks(&self) {
         let rows: Vec<_> = {
             let state = self.state();
             let networks = state
@@ -231,9 +233,13 @@ impl Inner {
                 .map(|e| state.network_rows(&e.network));
             networks.filter(|(_, rows)| !rows.is_empty()).collect()
         };
-        match rows.is_empty() {
-            true => Ok(()),
-            false => self.kernel.set_many(rows).await.map_err(Error::system),
+        if rows.is_empty() || self.kernel.set_many(rows.clone()).await.is_ok() {
+            return;
+        }
+        for (owner, rows) in rows {
+            if let Err(error) = self.kernel.set_many(vec![(owner.clone(), rows)]).await {
+                tracing::error!(owner, %error, "network is not in the kernel");
+            }
         }
     }
 

@@ -213,7 +213,7 @@ impl Inner {
         mut options: CreateOptions,
     ) -> Result<Network> {
         let avoid = self.host_subnets().await;
-        let (owned, network) = {
+        let network = {
             let mut state = self.state();
             if state.networks.values().any(|e| e.network.name == name) {
                 return Err(exists(name));
@@ -227,16 +227,15 @@ impl Inner {
                 }
                 return Err(error);
             }
-            let owned = state.network_rows(&network);
             state
                 .networks
                 .insert(network.id.clone(), Entry::new(network.clone()));
             state.refresh_zone(&network.id);
-            (owned, network)
+            network
         };
-        if let Err(error) = self.kernel.set_many(vec![owned]).await {
+        if let Err(error) = self.put_in_kernel(&network).await {
             self.unmake(&network);
-            return Err(Error::system(error));
+            return Err(error);
         }
         if let Err(error) = self.store_network(&network.id, Some(&network)).await {
             let owner = format!("network/{}", network.id);
@@ -247,6 +246,26 @@ impl Inner {
             return Err(error);
         }
         Ok(network)
+    }
+
+    async fn put_in_kernel(&self, network: &Network) -> Result<()> {
+        let (parent, owned) = {
+            let state = self.state();
+            let driver = state.driver(network)?;
+            let parent = driver.parent(network).filter(|_| !network.config_only);
+            (parent, state.network_rows(network))
+        };
+        if let Some(parent) = parent {
+            let none_needed = parent.links.is_empty();
+            let found = self.kernel.has_parent(parent.kind, parent.links).await;
+            if !found.map_err(Error::system)? && !none_needed {
+                return Err(Error::system(parent.missing));
+            }
+        }
+        self.kernel
+            .set_many(vec![owned])
+            .await
+            .map_err(Error::system)
     }
 
     fn unmake(&self, network: &Network) {
@@ -323,7 +342,8 @@ impl State {
             }
             self.take_pools(network, avoid)?;
         }
-        if capability.gateway == Gateway::Own {
+        let gateway = self.driver(network)?.gateway(network);
+        if matches!(gateway, Gateway::Own | Gateway::Router) {
             subnets::choose_gateways(network)?;
         }
         let others: Vec<_> = self.networks.values().map(|e| &e.network).collect();

@@ -17,7 +17,8 @@ pub struct Capability {
     pub scope: Scope,
     /// Endpoints get an interface and addresses.
     pub addresses: bool,
-    pub gateway: Gateway,
+    /// And a MAC of their own.
+    pub macs: bool,
     /// The network is in the kernel only while it has an endpoint: its rows come with each endpoint's.
     pub lazy: bool,
 }
@@ -27,9 +28,31 @@ pub struct Capability {
 pub enum Gateway {
     /// From the network itself, which publishes ports as well.
     Own,
+    /// From a router that is on the network and none of ours.
+    Router,
+    /// The interface itself: what is behind it finds the way.
+    Interface,
     /// From an endpoint on `docker_gwbridge`.
     Shared,
     Nowhere,
+}
+
+impl Gateway {
+    /// The network itself leads outside.
+    pub fn leads_out(self) -> bool {
+        matches!(self, Self::Own | Self::Router | Self::Interface)
+    }
+}
+
+/// The link of the host that a network's endpoints are made on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// What is made on it, as the kernel calls it.
+    pub kind: &'static str,
+    /// One of these must be there; none, when the network's rows make it.
+    pub links: Vec<String>,
+    /// What the user reads when none is.
+    pub missing: String,
 }
 
 /// The host as rows need it.
@@ -47,6 +70,11 @@ pub struct Host {
 pub trait Driver: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     fn capability(&self) -> Capability;
+    fn gateway(&self, network: &Network) -> Gateway;
+    /// What has to be on the host before the network can be made.
+    fn parent(&self, _network: &Network) -> Option<Parent> {
+        None
+    }
     /// Checks what the user asked for: options, pools, conflicts with `others` of the same driver.
     fn validate(&self, network: &Network, others: &[&Network]) -> Result<()>;
     /// What the network is without endpoints.

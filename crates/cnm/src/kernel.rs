@@ -14,6 +14,12 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     async fn collect(&self) -> Result<usize, netstate::Error>;
     /// Ends connections of the host's connection tracking.
     async fn forget(&self, flows: Vec<Flows>) -> Result<usize, netstate::Error>;
+    /// Whether one of these links is on the host; an error when the kernel can make no links of that kind.
+    async fn has_parent(
+        &self,
+        kind: &'static str,
+        links: Vec<String>,
+    ) -> Result<bool, netstate::Error>;
     fn netns_path(&self, ns: &Ns) -> PathBuf;
     /// Runs `job` on a thread inside `ns`.
     async fn enter(&self, ns: &Ns, job: Box<dyn FnOnce() + Send>) -> Result<(), netstate::Error>;
@@ -29,6 +35,13 @@ impl Kernel for NetState {
     }
     async fn forget(&self, flows: Vec<Flows>) -> Result<usize, netstate::Error> {
         NetState::forget(self, flows).await
+    }
+    async fn has_parent(
+        &self,
+        kind: &'static str,
+        links: Vec<String>,
+    ) -> Result<bool, netstate::Error> {
+        NetState::has_parent(self, kind, links).await
     }
     fn netns_path(&self, ns: &Ns) -> PathBuf {
         NetState::netns_path(self, ns)

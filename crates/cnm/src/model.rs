@@ -119,9 +119,9 @@ impl Endpoint {
     pub fn addresses(&self) -> impl Iterator<Item = IpNet> {
         self.ipv4.into_iter().chain(self.ipv6)
     }
-    /// Empty without an interface.
+    /// Empty without a MAC of its own.
     pub(crate) fn mac_text(&self) -> String {
-        match self.ifname.is_empty() {
+        match self.mac == Mac([0; 6]) {
             true => String::new(),
             false => self.mac.to_string(),
         }

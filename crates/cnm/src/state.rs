@@ -166,8 +166,15 @@ impl State {
     }
 
     pub fn routes_outside(&self, network: &Network) -> bool {
-        let own = |c: Capability| c.gateway == Gateway::Own;
-        !network.internal && self.capability(network).is_some_and(own)
+        self.gateway(network).leads_out()
+    }
+
+    /// What the network does for a container's way out.
+    pub fn gateway(&self, network: &Network) -> Gateway {
+        match self.driver(network) {
+            Ok(driver) if !network.internal => driver.gateway(network),
+            _ => Gateway::Nowhere,
+        }
     }
 
     /// True when only an endpoint on `docker_gwbridge` can take the sandbox's packets outside.
@@ -176,10 +183,7 @@ impl State {
             let others = record.endpoints.iter().filter(|e| !e.is_gateway);
             others.filter_map(|e| self.network(&e.network).ok())
         };
-        let shared = |n: &Network| {
-            let is = |c: Capability| c.gateway == Gateway::Shared;
-            !n.internal && self.capability(n).is_some_and(is)
-        };
+        let shared = |n: &Network| self.gateway(n) == Gateway::Shared;
         networks().any(shared) && !networks().any(|n| self.routes_outside(n))
     }
 
@@ -239,15 +243,19 @@ impl State {
         };
         rows.extend(driver.endpoint_rows(network, endpoint, ns));
         if gateway {
+            let through = driver.gateway(network) == Gateway::Interface;
             rows.extend(endpoint.addresses().filter_map(|address| {
                 let (_, pool) = network.pool_of(&address.addr())?;
-                Some(Row::Route(Route {
-                    ns: ns.clone(),
-                    dst: default_route(pool.gateway?),
-                    via: pool.gateway,
-                    link: endpoint.ifname.clone(),
-                    table: None,
-                }))
+                let via = pool.gateway.filter(|_| !through);
+                (through || via.is_some()).then(|| {
+                    Row::Route(Route {
+                        ns: ns.clone(),
+                        dst: default_route(address.addr()),
+                        via,
+                        link: endpoint.ifname.clone(),
+                        table: None,
+                    })
+                })
             }));
             rows.extend(driver.publish_rows(network, endpoint, &record.mappings));
         }
@@ -286,8 +294,8 @@ impl State {
     }
 }
 
-fn default_route(gateway: IpAddr) -> IpNet {
-    match gateway {
+fn default_route(address: IpAddr) -> IpNet {
+    match address {
         IpAddr::V4(_) => IpNet::V4(ipnet::Ipv4Net::default()),
         IpAddr::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
     }

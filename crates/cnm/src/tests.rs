@@ -58,6 +58,13 @@ impl Kernel for FakeKernel {
         self.forgotten.lock().unwrap().extend(flows);
         Ok(0)
     }
+    async fn has_parent(
+        &self,
+        _kind: &'static str,
+        _links: Vec<String>,
+    ) -> Result<bool, netstate::Error> {
+        Ok(true)
+    }
     fn netns_path(&self, ns: &Ns) -> PathBuf {
         PathBuf::from(format!("/netns/{ns:?}"))
     }
@@ -80,7 +87,7 @@ impl FakeKernel {
 }
 
 /// A driver whose rows are notes about what it was asked.
-pub struct Noted(&'static str, Capability);
+pub struct Noted(&'static str, Capability, Gateway);
 
 fn note(text: String) -> Row {
     Row::Sysctl {
@@ -96,6 +103,9 @@ impl Driver for Noted {
     }
     fn capability(&self) -> Capability {
         self.1
+    }
+    fn gateway(&self, _network: &Network) -> Gateway {
+        self.2
     }
     fn validate(&self, network: &Network, _others: &[&Network]) -> Result<()> {
         match network.option("bad") {
@@ -132,26 +142,20 @@ impl Driver for Noted {
 }
 
 fn drivers() -> Vec<Arc<dyn Driver>> {
-    let of = |scope, addresses, gateway, lazy| Capability {
-        scope,
-        addresses,
-        gateway,
-        lazy,
+    let noted = |name, scope, addresses, gateway, lazy| -> Arc<dyn Driver> {
+        let capability = Capability {
+            scope,
+            addresses,
+            macs: addresses,
+            lazy,
+        };
+        Arc::new(Noted(name, capability, gateway))
     };
     vec![
-        Arc::new(Noted("bridge", of(Scope::Local, true, Gateway::Own, false))),
-        Arc::new(Noted(
-            "overlay",
-            of(Scope::Swarm, true, Gateway::Shared, true),
-        )),
-        Arc::new(Noted(
-            "host",
-            of(Scope::Local, false, Gateway::Nowhere, false),
-        )),
-        Arc::new(Noted(
-            "null",
-            of(Scope::Local, false, Gateway::Nowhere, false),
-        )),
+        noted("bridge", Scope::Local, true, Gateway::Own, false),
+        noted("overlay", Scope::Swarm, true, Gateway::Shared, true),
+        noted("host", Scope::Local, false, Gateway::Nowhere, false),
+        noted("null", Scope::Local, false, Gateway::Nowhere, false),
     ]
 }
 

@@ -19,6 +19,7 @@ use netstate::{Flows, Owned};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::controller::Inner;
+use crate::driver::Gateway;
 use crate::model::Record;
 use crate::network_files;
 use crate::state::{Rows, State};
@@ -160,6 +161,7 @@ impl Inner {
         let gateway = {
             let state = self.state();
             let gateway = state.gateway_of(&record);
+            let gateway = gateway.filter(|(_, network)| state.gateway(network) == Gateway::Own);
             gateway.map(|(endpoint, network)| {
                 let driver = state.driver(network).ok();
                 let binding = driver.and_then(|d| d.host_binding(network));

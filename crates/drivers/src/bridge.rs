@@ -22,9 +22,13 @@ impl Driver for Bridge {
         Capability {
             scope: Scope::Local,
             addresses: true,
-            gateway: Gateway::Own,
+            macs: true,
             lazy: false,
         }
+    }
+
+    fn gateway(&self, _network: &Network) -> Gateway {
+        Gateway::Own
     }
 
     fn validate(&self, network: &Network, others: &[&Network]) -> Result<()> {

@@ -14,6 +14,9 @@ impl Driver for HostDriver {
     fn capability(&self) -> Capability {
         NOTHING
     }
+    fn gateway(&self, _network: &Network) -> Gateway {
+        Gateway::Nowhere
+    }
     fn validate(&self, _network: &Network, others: &[&Network]) -> Result<()> {
         only_one("host", others)
     }
@@ -28,7 +31,7 @@ impl Driver for HostDriver {
 pub(crate) const NOTHING: Capability = Capability {
     scope: Scope::Local,
     addresses: false,
-    gateway: Gateway::Nowhere,
+    macs: false,
     lazy: false,
 };
 

@@ -1,6 +1,6 @@
 //! `null`: the container has a loopback and nothing else.
 
-use cnm::driver::{Capability, Driver, Host};
+use cnm::driver::{Capability, Driver, Gateway, Host};
 use cnm::model::{Endpoint, Network};
 use engine_types::Result;
 use netstate::{Ns, Row};
@@ -15,6 +15,9 @@ impl Driver for Null {
     }
     fn capability(&self) -> Capability {
         NOTHING
+    }
+    fn gateway(&self, _network: &Network) -> Gateway {
+        Gateway::Nowhere
     }
     fn validate(&self, _network: &Network, others: &[&Network]) -> Result<()> {
         only_one("null", others)

@@ -42,9 +42,13 @@ impl Driver for Overlay {
         Capability {
             scope: Scope::Swarm,
             addresses: true,
-            gateway: Gateway::Shared,
+            macs: true,
             lazy: true,
         }
+    }
+
+    fn gateway(&self, _network: &Network) -> Gateway {
+        Gateway::Shared
     }
 
     fn validate(&self, network: &Network, _others: &[&Network]) -> Result<()> {
