@@ -4,6 +4,8 @@
 //!   bridge    Ns::Host: br-… ── veth… │ eth0   sandbox        nftables table `pontoon` in Ns::Host
 //!   overlay   Ns::Host: UDP socket of vxlan0
 //!             ov-…:     vxlan0 ── br0 ── veth… │ eth0   sandbox
+//!   macvlan   Ns::Host: parent link (a VLAN of ours, somebody's link, or a wire to nowhere) ── eth0   sandbox
+//!   ipvlan    the same with the parent's MAC
 //!   host      nothing: the container is in the host's namespace
 //!   null      nothing: the container has a loopback only
 //! ```
@@ -14,14 +16,19 @@
 
 mod bridge;
 mod host;
+mod ipvlan;
+mod macvlan;
 mod null;
 mod options;
 mod overlay;
+mod parent;
 
 use std::sync::Arc;
 
 pub use bridge::Bridge;
 pub use host::HostDriver;
+pub use ipvlan::Ipvlan;
+pub use macvlan::Macvlan;
 pub use null::Null;
 pub use overlay::Overlay;
 
@@ -30,6 +37,8 @@ pub fn all() -> Vec<Arc<dyn cnm::driver::Driver>> {
     vec![
         Arc::new(Bridge),
         Arc::new(HostDriver),
+        Arc::new(Ipvlan),
+        Arc::new(Macvlan),
         Arc::new(Null),
         Arc::new(Overlay),
     ]

@@ -14,6 +14,10 @@ pub const GATEWAY_MODE_6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 pub const IFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
 pub const ENABLE_IPV4: &str = "com.docker.network.enable_ipv4";
 pub const ENABLE_IPV6: &str = "com.docker.network.enable_ipv6";
+pub const PARENT: &str = "parent";
+pub const MACVLAN_MODE: &str = "macvlan_mode";
+pub const IPVLAN_MODE: &str = "ipvlan_mode";
+pub const IPVLAN_FLAG: &str = "ipvlan_flag";
 pub const ENCRYPTED: &str = "encrypted";
 
 /// Docker's text for a value that it cannot read.

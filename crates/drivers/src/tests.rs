@@ -1,5 +1,7 @@
 //! Rows of each driver as snapshots: no root, no kernel.
 
+mod stations;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

@@ -56,7 +56,7 @@ fn the_engine_describes_itself() {
         info["DockerRootDir"],
         h1.dir().join("data").to_str().unwrap()
     );
-    for driver in ["bridge", "host", "null", "overlay"] {
+    for driver in ["bridge", "host", "ipvlan", "macvlan", "null", "overlay"] {
         let drivers = info["Plugins"]["Network"].as_array().unwrap();
         assert!(
             drivers.iter().any(|d| d == driver),
