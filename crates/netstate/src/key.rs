@@ -23,6 +23,9 @@ pub enum Item {
     Netns,
     Link(String),
     Address(String, IpNet),
+    /// A nexthop or a group of them: they share their numbers.
+    Nexthop(u32),
+    NexthopGroup(u32),
     /// Destination and table.
     Route(IpNet, u32),
     Neighbour(String, IpAddr),
@@ -82,6 +85,9 @@ impl Row {
                 &r.ns,
                 Item::Route(r.dst.trunc(), r.table.unwrap_or(MAIN_TABLE)),
             ),
+            Row::Nexthop(n) => (&n.ns, Item::Nexthop(n.id)),
+            Row::NexthopGroup(n) => (&n.ns, Item::NexthopGroup(n.id)),
+            Row::GroupRoute { ns, dst, .. } => (ns, Item::Route(dst.trunc(), MAIN_TABLE)),
             Row::Neighbour { ns, link, ip, .. } => (ns, Item::Neighbour(link.clone(), *ip)),
             Row::Fdb { ns, link, mac, .. } => (ns, Item::Fdb(link.clone(), *mac)),
             Row::Sysctl { ns, key, .. } => (ns, Item::Sysctl(key.clone())),

@@ -1,5 +1,6 @@
 //! The rows: what can be wanted of the kernel.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -29,6 +30,16 @@ pub enum Row {
         address: IpNet,
     },
     Route(Route),
+    Nexthop(Nexthop),
+    NexthopGroup(NexthopGroup),
+    /// `dst` is reached through any member of the group; in the main table.
+    GroupRoute {
+        ns: Ns,
+        dst: IpNet,
+        group: u32,
+        /// That the group is on.
+        link: String,
+    },
     Neighbour {
         ns: Ns,
         link: String,
@@ -156,4 +167,26 @@ pub struct Route {
     pub via: Option<IpAddr>,
     pub link: String,
     pub table: Option<u32>,
+}
+
+/// One gateway under a number, for groups to name. The number is the namespace's: whoever chooses it sees to it that no
+/// two things share one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nexthop {
+    pub ns: Ns,
+    pub id: u32,
+    pub via: IpAddr,
+    pub link: String,
+}
+
+/// Several gateways, and the address that is reached through any of them: a connection keeps to one by a hash of its
+/// addresses and ports, and a gateway that comes or goes moves its own share only (a resilient nexthop group).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NexthopGroup {
+    pub ns: Ns,
+    pub id: u32,
+    /// That all members are on: the group goes with it.
+    pub link: String,
+    /// Numbers of [`Nexthop`]s.
+    pub members: BTreeSet<u32>,
 }

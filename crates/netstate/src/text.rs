@@ -47,6 +47,16 @@ impl Display for Row {
                 write!(f, "address {address} dev {link}{}", In(ns))
             }
             Row::Route(route) => Display::fmt(route, f),
+            Row::Nexthop(n) => {
+                write!(f, "nexthop {} via {} dev {}{}", n.id, n.via, n.link, In(&n.ns))
+            }
+            Row::NexthopGroup(n) => {
+                let members: Vec<String> = n.members.iter().map(u32::to_string).collect();
+                write!(f, "nexthop {} group {}{}", n.id, members.join("/"), In(&n.ns))
+            }
+            Row::GroupRoute { ns, dst, group, .. } => {
+                write!(f, "route {dst} nhid {group}{}", In(ns))
+            }
             Row::Neighbour { ns, link, ip, mac } => {
                 write!(f, "neighbour {ip} lladdr {mac} dev {link}{}", In(ns))
             }

@@ -8,7 +8,7 @@ use super::Run;
 use crate::desired::Change;
 use crate::key::Item;
 use crate::rt::entry::{self, Verb};
-use crate::{Error, LinkKind, Ns, Row};
+use crate::{Error, LinkKind, Ns, Route, Row};
 
 /// What a deletion answers when there is nothing to delete.
 fn is_absent(errno: Errno) -> bool {
@@ -60,10 +60,14 @@ impl Run<'_> {
                     continue;
                 }
             };
-            entries.retain(|(_, _, link)| indices.contains_key(link));
+            // A group's own description names no link, and its removal needs none.
+            entries.retain(|(_, _, link)| link.is_empty() || indices.contains_key(link));
             let messages = entries
                 .iter()
-                .filter_map(|(_, row, link)| entry::message(row, *indices.get(link)?, Verb::Delete))
+                .filter_map(|(_, row, link)| {
+                    let index = indices.get(link).copied().unwrap_or_default();
+                    entry::message(row, index, Verb::Delete)
+                })
                 .collect();
             let answers = self.kernel.spaces.get(ns)?.rt.batch(messages);
             for (answer, (change, row, _)) in answers.into_iter().zip(entries) {
@@ -92,7 +96,9 @@ impl Run<'_> {
             // A route needs the addresses and neighbours that lead to its gateway; broad ones come after narrow ones,
             // so that a default route's gateway is on a link already.
             entries.sort_by_key(|(change, _, _)| match &change.key.item {
-                Item::Route(dst, _) => (1, u8::MAX - dst.prefix_len()),
+                Item::Nexthop(_) => (1, 0),
+                Item::NexthopGroup(_) => (2, 0),
+                Item::Route(dst, _) => (3, u8::MAX - dst.prefix_len()),
                 _ => (0, 0),
             });
             if let Err(error) = self.make_entries_in(ns, &entries) {
@@ -162,11 +168,11 @@ impl Run<'_> {
             match row {
                 // An address is all key.
                 Row::Address { .. } => continue,
-                Row::Route(route) => {
+                Row::Route(Route { dst, .. }) | Row::GroupRoute { dst, .. } => {
                     let space = self.kernel.spaces.get(ns)?;
                     let replies = space
                         .rt
-                        .dump(entry::dump_routes_of_family(&route.dst))
+                        .dump(entry::dump_routes_of_family(dst))
                         .map_err(|nack| Error::refused("look for", row, &nack))?;
                     let there = replies
                         .iter()

@@ -27,8 +27,8 @@ use crate::{Config, Error, Flows, Ns, Owned, Stats, flows};
 const JOBS: usize = 64;
 const AUDIT_EVERY: Duration = Duration::from_secs(30);
 
-/// Multicast groups: link, neighbour, IPv4 and IPv6 addresses and routes.
-const ROUTE_GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10;
+/// Multicast groups: link, neighbour, IPv4 and IPv6 addresses and routes, nexthops.
+const ROUTE_GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 31;
 /// `NFNLGRP_NFTABLES`
 const NFTABLES_GROUP: u32 = 1 << 6;
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::OURS;
+use super::{OURS, nexthop};
 use crate::key::MAIN_TABLE;
 use crate::netlink::wire::{self, Msg, attr, attrs, ip_bytes};
 use crate::{Mac, Ns, Route, Row};
@@ -35,6 +35,7 @@ const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_TABLE: u16 = 15;
+const RTA_NH_ID: u16 = 30;
 const RTN_UNICAST: u8 = 1;
 const SCOPE_LINK: u8 = 253;
 const SCOPE_HOST: u8 = 254;
@@ -45,7 +46,7 @@ const NDA_PROTOCOL: u16 = 12;
 const NUD_PERMANENT: u16 = 0x80;
 const NTF_SELF: u8 = 2;
 
-fn family(ip: IpAddr) -> u8 {
+pub fn family(ip: IpAddr) -> u8 {
     if ip.is_ipv4() { AF_INET } else { AF_INET6 }
 }
 
@@ -62,10 +63,13 @@ pub enum Verb {
 /// The link that an entry is on, for the rows of this module.
 pub fn link_of(row: &Row) -> Option<&str> {
     match row {
-        Row::Address { link, .. } | Row::Neighbour { link, .. } | Row::Fdb { link, .. } => {
-            Some(link)
-        }
+        Row::Address { link, .. }
+        | Row::Neighbour { link, .. }
+        | Row::Fdb { link, .. }
+        | Row::GroupRoute { link, .. } => Some(link),
         Row::Route(route) => Some(&route.link),
+        Row::Nexthop(nexthop) => Some(&nexthop.link),
+        Row::NexthopGroup(group) => Some(&group.link),
         _ => None,
     }
 }
@@ -80,7 +84,19 @@ pub fn message(row: &Row, index: u32, verb: Verb) -> Option<Msg> {
     };
     Some(match row {
         Row::Address { address, .. } => self::address(*address, index, kind(RTM_NEWADDR), flags),
-        Row::Route(route) => self::route(route, index, kind(RTM_NEWROUTE), flags),
+        Row::Route(route) => {
+            let table = route.table.unwrap_or(MAIN_TABLE);
+            let mut msg = self::route(route.dst, table, route.via, kind(RTM_NEWROUTE), flags);
+            msg.u32(RTA_OIF, index);
+            msg
+        }
+        Row::GroupRoute { dst, group, .. } => {
+            let mut msg = self::route(*dst, MAIN_TABLE, None, kind(RTM_NEWROUTE), flags);
+            msg.u32(RTA_NH_ID, *group);
+            msg
+        }
+        Row::Nexthop(n) => nexthop::single(n, index, kind(nexthop::RTM_NEWNEXTHOP), flags),
+        Row::NexthopGroup(n) => nexthop::group(n, kind(nexthop::RTM_NEWNEXTHOP), flags),
         Row::Neighbour { ip, mac, .. } => {
             let mut msg = neighbour(family(*ip), 0, index, kind(RTM_NEWNEIGH), flags);
             msg.put(NDA_DST, &ip_bytes(*ip));
@@ -129,10 +145,10 @@ fn address(net: IpNet, index: u32, kind: u16, flags: u16) -> Msg {
     msg
 }
 
-fn route(route: &Route, index: u32, kind: u16, flags: u16) -> Msg {
-    let dst = route.dst.trunc();
-    let table = route.table.unwrap_or(MAIN_TABLE);
-    let scope = match (kind, route.via, dst) {
+/// Without what it leads to, apart from a gateway.
+fn route(dst: IpNet, table: u32, via: Option<IpAddr>, kind: u16, flags: u16) -> Msg {
+    let dst = dst.trunc();
+    let scope = match (kind, via, dst) {
         (RTM_NEWROUTE, None, IpNet::V4(_)) => SCOPE_LINK,
         // Deletion matches any scope.
         (RTM_DELROUTE, _, IpNet::V4(_)) => 255,
@@ -146,9 +162,8 @@ fn route(route: &Route, index: u32, kind: u16, flags: u16) -> Msg {
     fixed[7] = RTN_UNICAST;
     let mut msg = Msg::new(kind, flags, &fixed);
     msg.put(RTA_DST, &ip_bytes(dst.addr()))
-        .u32(RTA_OIF, index)
         .u32(RTA_TABLE, table);
-    if let Some(via) = route.via {
+    if let Some(via) = via {
         msg.put(RTA_GATEWAY, &ip_bytes(via));
     }
     msg
@@ -209,6 +224,7 @@ pub fn parse(kind: u16, body: &[u8], ns: &Ns, names: &BTreeMap<u32, String>) -> 
         RTM_NEWADDR | RTM_DELADDR => parse_address(body, ns, names),
         RTM_NEWROUTE | RTM_DELROUTE => parse_route(body, ns, names),
         RTM_NEWNEIGH | RTM_DELNEIGH => parse_neighbour(body, ns, names),
+        nexthop::RTM_NEWNEXTHOP | nexthop::RTM_DELNEXTHOP => nexthop::parse(body, ns, names),
         _ => None,
     }
 }
@@ -234,13 +250,14 @@ fn parse_route(body: &[u8], ns: &Ns, names: &BTreeMap<u32, String>) -> Option<Se
         return None;
     }
     let mut table = u32::from(*body.get(4)?);
-    let (mut dst, mut via, mut link) = (None, None, None);
+    let (mut dst, mut via, mut link, mut group) = (None, None, None, None);
     for (kind, value) in attrs(body.get(12..)?) {
         match kind {
             RTA_DST => dst = wire::ip(value),
             RTA_OIF => link = names.get(&wire::u32_at(value, 0)?),
             RTA_GATEWAY => via = wire::ip(value),
             RTA_TABLE => table = wire::u32_at(value, 0)?,
+            RTA_NH_ID => group = wire::u32_at(value, 0),
             _ => {}
         }
     }
@@ -249,15 +266,27 @@ fn parse_route(body: &[u8], ns: &Ns, names: &BTreeMap<u32, String>) -> Option<Se
         AF_INET6 => IpAddr::from([0; 16]),
         _ => return None,
     };
-    let route = Route {
-        ns: ns.clone(),
-        dst: IpNet::new(dst.unwrap_or(any), prefix).ok()?,
-        via,
-        link: link?.clone(),
-        table: (table != MAIN_TABLE).then_some(table),
+    let (ns, dst) = (
+        ns.clone(),
+        IpNet::new(dst.unwrap_or(any), prefix).ok()?,
+    );
+    let row = match group {
+        Some(group) if table == MAIN_TABLE => Row::GroupRoute {
+            ns,
+            dst,
+            group,
+            link: String::new(),
+        },
+        _ => Row::Route(Route {
+            ns,
+            dst,
+            via,
+            link: link?.clone(),
+            table: (table != MAIN_TABLE).then_some(table),
+        }),
     };
     Some(Seen {
-        row: Row::Route(route),
+        row,
         ours: *body.get(5)? == OURS,
         whole: true,
     })
@@ -296,6 +325,9 @@ fn parse_neighbour(body: &[u8], ns: &Ns, names: &BTreeMap<u32, String>) -> Optio
 pub fn same(wanted: &Row, seen: &Row) -> bool {
     match (wanted, seen) {
         (Row::Route(a), Row::Route(b)) => (&a.link, a.via) == (&b.link, b.via),
+        // The kernel does not say which link a group is on.
+        (Row::GroupRoute { group: a, .. }, Row::GroupRoute { group: b, .. }) => a == b,
+        (Row::NexthopGroup(a), Row::NexthopGroup(b)) => a.members == b.members,
         _ => wanted == seen,
     }
 }
