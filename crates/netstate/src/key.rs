@@ -1,8 +1,8 @@
 //! What makes two rows claims on the same kernel object.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::nf::text::Body;
 use crate::nft::{Family, Rule, Table, Value};
@@ -29,6 +29,8 @@ pub enum Item {
     /// Destination and table.
     Route(IpNet, u32),
     Neighbour(String, IpAddr),
+    Client(Ipv4Net),
+    Service(u32, Ipv4Addr),
     Fdb(String, Mac),
     Sysctl(String),
     /// Objects of one table stand together.
@@ -88,6 +90,10 @@ impl Row {
             Row::Nexthop(n) => (&n.ns, Item::Nexthop(n.id)),
             Row::NexthopGroup(n) => (&n.ns, Item::NexthopGroup(n.id)),
             Row::GroupRoute { ns, dst, .. } => (ns, Item::Route(dst.trunc(), MAIN_TABLE)),
+            Row::Client { ns, subnet, .. } => (ns, Item::Client(*subnet)),
+            Row::Service {
+                network, address, ..
+            } => (&Ns::Host, Item::Service(*network, *address)),
             Row::Neighbour { ns, link, ip, .. } => (ns, Item::Neighbour(link.clone(), *ip)),
             Row::Fdb { ns, link, mac, .. } => (ns, Item::Fdb(link.clone(), *mac)),
             Row::Sysctl { ns, key, .. } => (ns, Item::Sysctl(key.clone())),

@@ -16,6 +16,7 @@
 //! of their own. Two daemons on one host need two marks, neither of which begins with the other, and two directories.
 
 mod apply;
+mod bpf;
 mod core;
 mod desired;
 mod error;
@@ -51,6 +52,8 @@ pub struct Config {
     pub netns_dir: PathBuf,
     /// Alias of this daemon's links; its nftables tables have names that begin with it.
     pub mark: String,
+    /// A group of the unified hierarchy that the containers' are below: where balancing at connect time takes place.
+    pub cgroup: Option<PathBuf>,
 }
 
 /// A handle; all clones speak to the same thread, which ends with the last of them. What was made stays.
@@ -61,6 +64,7 @@ struct Shared {
     jobs: mpsc::Sender<Job>,
     wake: Arc<OwnedFd>,
     counters: Arc<Counters>,
+    balances: bool,
     /// The daemon's own namespace.
     host: OwnedFd,
     netns_dir: PathBuf,
@@ -76,6 +80,7 @@ impl NetState {
         let failed = |e: std::io::Error| Error::new("cannot start the kernel state keeper", e);
         let counters = Arc::new(Counters::default());
         let core = Core::new(&config, counters.clone())?;
+        let balances = core.balances();
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|e| failed(e.into()))?;
         let wake = Arc::new(wake);
@@ -89,6 +94,7 @@ impl NetState {
             jobs,
             wake,
             counters,
+            balances,
             host: netns::current().map_err(failed)?,
             netns_dir: config.netns_dir,
         })))
@@ -157,6 +163,12 @@ impl NetState {
             .map_err(failed)?;
         let panicked = |_| Error::new(format!("a task in netns {ns}"), "panicked");
         result.await.map_err(panicked)?.map_err(failed)
+    }
+
+    /// Whether `Row::Client` and `Row::Service` can be had: it takes a group of the unified cgroup hierarchy and a kernel
+    /// with cgroup programs.
+    pub fn balances(&self) -> bool {
+        self.0.balances
     }
 
     /// Counters since start.

@@ -121,7 +121,7 @@ pub fn diff(ns: &Ns, desired: &Desired, seen: &Observed, mark: &str, sweep: bool
     let mut wanted = BTreeSet::new();
     for (key, row) in desired.in_ns(ns) {
         let old = match &key.item {
-            Item::Netns | Item::Nft(..) => continue,
+            Item::Netns | Item::Nft(..) | Item::Client(_) | Item::Service(..) => continue,
             Item::Link(name) => {
                 let Row::Link(link) = row else { continue };
                 match link_drift(link, seen, mark) {

@@ -1,9 +1,9 @@
 //! The rows: what can be wanted of the kernel.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::{IpvlanFlag, IpvlanMode, MacvlanMode, Parent};
 
@@ -39,6 +39,19 @@ pub enum Row {
         group: u32,
         /// That the group is on.
         link: String,
+    },
+    /// Sockets in `ns` that connect to an address of `subnet` are looked after by the services of `network`.
+    Client {
+        ns: Ns,
+        subnet: Ipv4Net,
+        network: u32,
+    },
+    /// Whoever connects to `address` in `network` reaches one of the backends instead, and keeps to it. See
+    /// [`NetState::balances`](crate::NetState::balances).
+    Service {
+        network: u32,
+        address: Ipv4Addr,
+        backends: BTreeSet<Ipv4Addr>,
     },
     Neighbour {
         ns: Ns,

@@ -48,14 +48,44 @@ impl Display for Row {
             }
             Row::Route(route) => Display::fmt(route, f),
             Row::Nexthop(n) => {
-                write!(f, "nexthop {} via {} dev {}{}", n.id, n.via, n.link, In(&n.ns))
+                write!(
+                    f,
+                    "nexthop {} via {} dev {}{}",
+                    n.id,
+                    n.via,
+                    n.link,
+                    In(&n.ns)
+                )
             }
             Row::NexthopGroup(n) => {
                 let members: Vec<String> = n.members.iter().map(u32::to_string).collect();
-                write!(f, "nexthop {} group {}{}", n.id, members.join("/"), In(&n.ns))
+                write!(
+                    f,
+                    "nexthop {} group {}{}",
+                    n.id,
+                    members.join("/"),
+                    In(&n.ns)
+                )
             }
             Row::GroupRoute { ns, dst, group, .. } => {
                 write!(f, "route {dst} nhid {group}{}", In(ns))
+            }
+            Row::Client {
+                ns,
+                subnet,
+                network,
+            } => write!(f, "client {subnet} of network {network}{}", In(ns)),
+            Row::Service {
+                network,
+                address,
+                backends,
+            } => {
+                let backends: Vec<String> = backends.iter().map(|b| b.to_string()).collect();
+                let backends = backends.join(" ");
+                write!(
+                    f,
+                    "service {address} of network {network} backends {backends}"
+                )
             }
             Row::Neighbour { ns, link, ip, mac } => {
                 write!(f, "neighbour {ip} lladdr {mac} dev {link}{}", In(ns))

@@ -107,7 +107,10 @@ fn a_restart_adopts_and_sweeps() {
         state.collect().await.unwrap();
         let left = nexthops();
         assert_eq!(left.len(), 2, "{left:?}");
-        assert!(left.iter().any(|line| line.contains("group 2 ")), "{left:?}");
+        assert!(
+            left.iter().any(|line| line.contains("group 2 ")),
+            "{left:?}"
+        );
         state.remove("service").await.unwrap();
         drop(state);
     });

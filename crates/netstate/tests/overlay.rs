@@ -45,6 +45,7 @@ fn daemon(host: usize) -> NetState {
         let config = Config {
             netns_dir: format!("/mnt/d{host}").into(),
             mark: MARK.into(),
+            cgroup: None,
         };
         tokio::runtime::Builder::new_current_thread()
             .build()

@@ -1,8 +1,9 @@
 //! From changed rows to a changed kernel.
 //!
 //! Order: entries and links go, namespaces come, nftables changes (each namespace's in one transaction), then links,
-//! sysctls and entries come, namespaces go. So rules stand before the traffic that they are for can flow.
+//! sysctls, entries and services come, namespaces go. So rules stand before the traffic that they are for can flow.
 
+mod balance;
 mod entries;
 mod links;
 mod sysctl;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::io::Errno;
 
+use crate::bpf::Balancer;
 use crate::desired::{Change, Desired};
 use crate::key::{Item, Key};
 use crate::netlink::Nack;
@@ -31,6 +33,7 @@ pub struct Kernel {
     pub spaces: Spaces,
     pub view: View,
     pub mark: String,
+    pub balancer: Option<Balancer>,
     /// Names of links by index, of those that we have dealt with: notifications carry the index only.
     pub names: BTreeMap<Ns, BTreeMap<u32, String>>,
 }
@@ -238,6 +241,7 @@ impl Run<'_> {
             .map(|c| c.key.ns.clone())
             .collect();
 
+        self.balance(&gone)?;
         self.delete_entries(&gone, &dead)?;
         self.delete_links(&gone)?;
         for change in wanted.iter().filter(|c| c.key.item == Item::Netns) {
@@ -259,6 +263,7 @@ impl Run<'_> {
         self.make_links(&wanted)?;
         self.write_sysctls(&of_links)?;
         self.make_entries(&wanted)?;
+        self.balance(&wanted)?;
         for change in gone {
             if let (Item::Netns, Ns::Named(name)) = (&change.key.item, &change.key.ns) {
                 let name = name.clone();

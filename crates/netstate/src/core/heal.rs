@@ -35,10 +35,28 @@ impl Core {
     /// Everything, now.
     pub fn audit(&mut self) -> Vec<String> {
         let mut words = self.missing_namespaces();
+        words.extend(self.missing_programs());
         for ns in self.desired.namespaces() {
             words.extend(self.reconcile(&ns, Dirty::all()));
         }
         words
+    }
+
+    /// Puts our programs back on the containers' cgroup.
+    fn missing_programs(&mut self) -> Option<String> {
+        let broken = self.kernel.balancer.as_ref().filter(|b| !b.is_whole());
+        let mended = broken?.mend();
+        match mended {
+            Ok(()) => {
+                tracing::info!("healed: programs of the containers' cgroup were missing");
+                count(&self.counters.healed, 1);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "programs of the containers' cgroup are missing");
+                count(&self.counters.failed, 1);
+            }
+        }
+        Some("programs of the containers' cgroup were missing".into())
     }
 
     /// Puts back names of namespaces that somebody removed.
@@ -81,7 +99,14 @@ impl Core {
         for ns in namespaces {
             removed += self.reconcile(&ns, Dirty::everything()).len();
         }
-        removed + self.heal(leftover, BTreeMap::new(), Vec::new()).len()
+        removed += self.heal(leftover, BTreeMap::new(), Vec::new()).len();
+        match self.kernel.sweep_balancer(&self.desired) {
+            Ok(swept) => removed + swept,
+            Err(error) => {
+                tracing::warn!(%error, "services of a former run are left in the kernel");
+                removed
+            }
+        }
     }
 
     /// Compares a namespace with what is wanted in it and mends the differences.

@@ -5,6 +5,7 @@ mod notice;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -15,6 +16,7 @@ use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use crate::apply::{Kernel, Mode, Outcome};
+use crate::bpf::Balancer;
 use crate::desired::{Change, Desired};
 use crate::error::no_devices;
 use crate::netlink::{Monitor, Protocol};
@@ -107,6 +109,17 @@ pub struct Core {
     healed_at: BTreeMap<Ns, Instant>,
 }
 
+/// Without it services are reached by routes alone.
+fn balancer(group: &Path) -> Option<Balancer> {
+    match Balancer::start(group) {
+        Ok(balancer) => Some(balancer),
+        Err(error) => {
+            tracing::info!(%error, group = %group.display(), "no balancing at connect time here");
+            None
+        }
+    }
+}
+
 impl Core {
     pub fn new(config: &Config, counters: Arc<Counters>) -> Result<Self, Error> {
         let listen = |protocol, groups| {
@@ -119,6 +132,7 @@ impl Core {
                 spaces: Spaces::new(config.netns_dir.clone())?,
                 view: View::default(),
                 mark: config.mark.clone(),
+                balancer: config.cgroup.as_deref().and_then(balancer),
                 names: BTreeMap::new(),
             },
             desired: Desired::default(),
@@ -130,6 +144,10 @@ impl Core {
             dirty_since: None,
             healed_at: BTreeMap::new(),
         })
+    }
+
+    pub fn balances(&self) -> bool {
+        self.kernel.balancer.is_some()
     }
 
     /// Until `Job::Stop`. `wake` is written to with every job.

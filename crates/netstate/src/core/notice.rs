@@ -138,10 +138,7 @@ fn notice(
     };
     let gone = matches!(
         raw.kind,
-        entry::RTM_DELADDR
-            | entry::RTM_DELROUTE
-            | entry::RTM_DELNEIGH
-            | nexthop::RTM_DELNEXTHOP
+        entry::RTM_DELADDR | entry::RTM_DELROUTE | entry::RTM_DELNEIGH | nexthop::RTM_DELNEXTHOP
     );
     let wanted = desired.get(&seen.row.key());
     if wanted.is_some_and(|row| gone || !seen.whole || !entry::same(row, &seen.row)) {

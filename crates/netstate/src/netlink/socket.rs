@@ -65,6 +65,11 @@ pub struct Socket {
 }
 
 impl Socket {
+    /// The number by which the kernel's programs know this socket's namespace.
+    pub fn netns_cookie(&self) -> Result<u64, Errno> {
+        netns_cookie(&self.fd)
+    }
+
     /// In the calling thread's network namespace.
     pub fn open(protocol: Protocol) -> Result<Self, Errno> {
         let (fd, port) = bound(protocol, 0)?;
@@ -261,6 +266,27 @@ pub(super) fn bound(protocol: Protocol, groups: u32) -> Result<(OwnedFd, u32), E
     sockopt::set_socket_recv_buffer_size_force(&fd, RECEIVE_BUFFER)?;
     let port = SocketAddrNetlink::try_from(rustix::net::getsockname(&fd)?)?.pid();
     Ok((fd, port))
+}
+
+/// A socket option that rustix does not name.
+fn netns_cookie(fd: &OwnedFd) -> Result<u64, Errno> {
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    let (mut cookie, mut len) = (0u64, size_of::<u64>() as libc::socklen_t);
+    // SAFETY: both pointers are to live variables, and the length is that of the first.
+    let rc = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut len,
+        )
+    };
+    if rc == 0 {
+        Ok(cookie)
+    } else {
+        Err(last_errno())
+    }
 }
 
 /// Switches a `SOL_NETLINK` option on.

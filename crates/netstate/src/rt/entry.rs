@@ -266,10 +266,7 @@ fn parse_route(body: &[u8], ns: &Ns, names: &BTreeMap<u32, String>) -> Option<Se
         AF_INET6 => IpAddr::from([0; 16]),
         _ => return None,
     };
-    let (ns, dst) = (
-        ns.clone(),
-        IpNet::new(dst.unwrap_or(any), prefix).ok()?,
-    );
+    let (ns, dst) = (ns.clone(), IpNet::new(dst.unwrap_or(any), prefix).ok()?);
     let row = match group {
         Some(group) if table == MAIN_TABLE => Row::GroupRoute {
             ns,

@@ -87,9 +87,7 @@ pub fn parse(body: &[u8], ns: &Ns, names: &BTreeMap<u32, String>) -> Option<Seen
             ns,
             id,
             via: attr(rest, NHA_GATEWAY).and_then(wire::ip)?,
-            link: names
-                .get(&wire::u32_at(attr(rest, NHA_OIF)?, 0)?)?
-                .clone(),
+            link: names.get(&wire::u32_at(attr(rest, NHA_OIF)?, 0)?)?.clone(),
         }),
     };
     Some(Seen {

@@ -36,6 +36,7 @@ pub async fn start() -> NetState {
     NetState::start(Config {
         netns_dir: DIR.into(),
         mark: MARK.into(),
+        cgroup: None,
     })
     .await
     .unwrap()

@@ -1,0 +1,189 @@
+//! The balancer's two programs, instruction by instruction (the kernel's documentation of the instruction set).
+//!
+//! ```text
+//!   forward (connect, sendmsg)                          back (recvmsg, getpeername)
+//!     the socket's namespace, address ─► network          socket, address ─► service address
+//!     network, address ─► number of backends              the address becomes it
+//!     hash of the socket ─► a backend
+//!     socket, backend ─► service address is noted
+//!     the address becomes the backend
+//! ```
+//! A look-up that finds nothing leaves everything as it is.
+
+/// What the programs read and write, as file descriptors.
+pub struct Maps {
+    pub subnets: i32,
+    pub services: i32,
+    pub backends: i32,
+    pub peers: i32,
+}
+
+/// How a hook sees an IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    /// `::ffff:a.b.c.d`, on a socket of both families.
+    Mapped,
+}
+
+// Registers: 0 result, 1 to 5 arguments, 6 to 9 kept, 10 the stack.
+const CTX: u8 = 6;
+const ADDRESS: u8 = 7;
+const STACK: u8 = 10;
+
+const LOOKUP: i32 = 1;
+const UPDATE: i32 = 2;
+const SOCKET_COOKIE: i32 = 46;
+const NETNS_COOKIE: i32 = 122;
+
+/// Places on the stack; each key is written whole before it is used.
+mod at {
+    /// Prefix length, namespace (two words), address.
+    pub const SUBNET: i16 = -16;
+    /// Network, address, index.
+    pub const SERVICE: i16 = -28;
+    /// Socket (two words), address.
+    pub const PEER: i16 = -40;
+    pub const VALUE: i16 = -44;
+}
+
+/// Bits of namespace and address in the longest-prefix key.
+const FULL: i32 = 96;
+/// Multiplies the socket's number: neighbours end far apart.
+const SPREAD: i32 = 0x61c8_8647;
+
+#[derive(Default)]
+struct Code {
+    words: Vec<u64>,
+    /// Jumps to the end.
+    exits: Vec<usize>,
+}
+
+impl Code {
+    fn push(&mut self, op: u8, dst: u8, src: u8, off: i16, imm: i32) -> &mut Self {
+        let word = u64::from(op)
+            | u64::from(dst) << 8
+            | u64::from(src) << 12
+            | u64::from(off as u16) << 16
+            | u64::from(imm as u32) << 32;
+        self.words.push(word);
+        self
+    }
+    fn copy(&mut self, dst: u8, src: u8) -> &mut Self {
+        self.push(0xbf, dst, src, 0, 0)
+    }
+    fn number(&mut self, dst: u8, imm: i32) -> &mut Self {
+        self.push(0xb7, dst, 0, 0, imm)
+    }
+    /// A 32-bit word.
+    fn load(&mut self, dst: u8, from: u8, off: i16) -> &mut Self {
+        self.push(0x61, dst, from, off, 0)
+    }
+    fn store(&mut self, to: u8, off: i16, src: u8) -> &mut Self {
+        self.push(0x63, to, src, off, 0)
+    }
+    /// A 64-bit value as two words: the stack is aligned to the first only.
+    fn store_wide(&mut self, off: i16, src: u8) -> &mut Self {
+        self.store(STACK, off, src)
+            .push(0x77, src, 0, 0, 32)
+            .store(STACK, off + 4, src)
+    }
+    fn call(&mut self, helper: i32) -> &mut Self {
+        self.push(0x85, 0, 0, 0, helper)
+    }
+    fn of_ctx(&mut self, helper: i32) -> &mut Self {
+        self.copy(1, CTX).call(helper)
+    }
+    /// `register 1 = map, register 2 = the key on the stack`
+    fn key(&mut self, map: i32, key: i16) -> &mut Self {
+        self.push(0x18, 1, 1, 0, map)
+            .push(0, 0, 0, 0, 0)
+            .copy(2, STACK)
+            .push(0x07, 2, 0, 0, key.into())
+    }
+    /// Ends when nothing is found.
+    fn look_up(&mut self, map: i32, key: i16) -> &mut Self {
+        self.key(map, key).call(LOOKUP).end_if(0x15, 0, 0)
+    }
+    fn end_if(&mut self, jump: u8, register: u8, imm: i32) -> &mut Self {
+        self.exits.push(self.words.len());
+        self.push(jump, register, 0, 0, imm)
+    }
+    /// Everything is allowed.
+    fn finish(mut self) -> Vec<u64> {
+        let end = self.words.len();
+        for exit in &self.exits {
+            self.words[*exit] |= ((end - exit - 1) as u64 & 0xffff) << 16;
+        }
+        self.number(0, 1).push(0x95, 0, 0, 0, 0);
+        self.words
+    }
+}
+
+/// Begins a program: the context and the address in their registers. Returns where the address is in the context.
+fn begin(code: &mut Code, form: Form) -> i16 {
+    code.copy(CTX, 1);
+    // `struct bpf_sock_addr`: user_ip4 at 4, user_ip6 at 8
+    let place = match form {
+        Form::Plain => 4,
+        Form::Mapped => {
+            for (off, word) in [(8, 0), (12, 0), (16, 0xffff_u32.to_be() as i32)] {
+                // 32-bit jump if not equal
+                code.load(1, CTX, off).end_if(0x56, 1, word);
+            }
+            20
+        }
+    };
+    code.load(ADDRESS, CTX, place);
+    place
+}
+
+pub fn forward(maps: &Maps, form: Form) -> Vec<u64> {
+    let mut code = Code::default();
+    let place = begin(&mut code, form);
+    code.of_ctx(NETNS_COOKIE)
+        .number(1, FULL)
+        .store(STACK, at::SUBNET, 1)
+        .store_wide(at::SUBNET + 4, 0)
+        .store(STACK, at::SUBNET + 12, ADDRESS)
+        .look_up(maps.subnets, at::SUBNET)
+        .load(8, 0, 0)
+        .store(STACK, at::SERVICE, 8)
+        .store(STACK, at::SERVICE + 4, ADDRESS)
+        .number(1, 0)
+        .store(STACK, at::SERVICE + 8, 1)
+        .look_up(maps.services, at::SERVICE)
+        .load(9, 0, 0)
+        .end_if(0x15, 9, 0)
+        .of_ctx(SOCKET_COOKIE)
+        .copy(8, 0)
+        // 8: hash of the socket modulo the number of backends
+        .push(0x27, 8, 0, 0, SPREAD)
+        .push(0x77, 8, 0, 0, 16)
+        .push(0x9c, 8, 9, 0, 0)
+        .store(STACK, at::SERVICE + 8, 8)
+        .store_wide(at::PEER, 0)
+        .look_up(maps.backends, at::SERVICE)
+        .load(9, 0, 0)
+        .store(STACK, at::PEER + 8, 9)
+        .store(STACK, at::VALUE, ADDRESS)
+        .key(maps.peers, at::PEER)
+        .copy(3, STACK)
+        .push(0x07, 3, 0, 0, at::VALUE.into())
+        .number(4, 0)
+        .call(UPDATE)
+        .store(CTX, place, 9);
+    code.finish()
+}
+
+pub fn back(maps: &Maps, form: Form) -> Vec<u64> {
+    let mut code = Code::default();
+    let place = begin(&mut code, form);
+    code.of_ctx(SOCKET_COOKIE)
+        .store_wide(at::PEER, 0)
+        .store(STACK, at::PEER + 8, ADDRESS)
+        .look_up(maps.peers, at::PEER)
+        .load(1, 0, 0)
+        .store(CTX, place, 1);
+    code.finish()
+}

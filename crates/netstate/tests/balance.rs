@@ -1,0 +1,261 @@
+//! Balancing at connect time, with real sockets.
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+
+use common::*;
+use netstate::{Config, NetState, Row};
+
+const NETWORK: u32 = 4097;
+const SERVICE: &str = "10.1.0.200";
+const BACKENDS: [&str; 3] = ["10.1.0.11", "10.1.0.12", "10.1.0.13"];
+
+/// A group of the unified hierarchy, gone with the test.
+struct Group(PathBuf);
+
+impl Group {
+    fn new(name: &str) -> Self {
+        let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+        let root = root
+            .into_iter()
+            .find(|root| std::fs::exists(format!("{root}/cgroup.subtree_control")).unwrap());
+        let name = format!("pontoon-test-{name}-{}", std::process::id());
+        Self(PathBuf::from(root.unwrap()).join(name))
+    }
+    /// The calling process is in it from now on.
+    fn enter(&self) {
+        std::fs::write(self.0.join("cgroup.procs"), "0").unwrap();
+    }
+    fn leave(&self) {
+        let parent = self.0.parent().unwrap().join("cgroup.procs");
+        std::fs::write(parent, "0").unwrap();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.leave();
+        std::fs::remove_dir(&self.0).unwrap();
+    }
+}
+
+async fn start_on(group: &Group) -> NetState {
+    let state = NetState::start(Config {
+        netns_dir: DIR.into(),
+        mark: MARK.into(),
+        cgroup: Some(group.0.clone()),
+    });
+    let state = state.await.unwrap();
+    assert!(state.balances());
+    state
+}
+
+/// A namespace with the backends' addresses; those who connect are in it too.
+fn sandbox() -> Vec<Row> {
+    let mut rows = vec![
+        Row::Netns(named("c")),
+        Row::Client {
+            ns: named("c"),
+            subnet: "10.1.0.0/24".parse().unwrap(),
+            network: NETWORK,
+        },
+    ];
+    rows.extend(BACKENDS.map(|ip| address(named("c"), "lo", &format!("{ip}/32"))));
+    rows
+}
+
+fn service(backends: &[&str]) -> Vec<Row> {
+    vec![Row::Service {
+        network: NETWORK,
+        address: SERVICE.parse().unwrap(),
+        backends: backends.iter().map(|b| b.parse().unwrap()).collect(),
+    }]
+}
+
+/// What `f` sees inside the namespace.
+async fn inside<T: Send + 'static>(state: &NetState, f: impl FnOnce() -> T + Send + 'static) -> T {
+    state.run_in(&named("c"), f).await.unwrap()
+}
+
+/// A server on each backend that answers with its own address.
+fn serve() -> u16 {
+    let first = TcpListener::bind((BACKENDS[0], 0)).unwrap();
+    let port = first.local_addr().unwrap().port();
+    let others = BACKENDS[1..]
+        .iter()
+        .map(|b| TcpListener::bind((*b, port)).unwrap());
+    for listener in std::iter::once(first).chain(others) {
+        let own = listener.local_addr().unwrap().ip().to_string();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, own) = (stream.unwrap(), own.clone());
+                std::thread::spawn(move || {
+                    let mut byte = [0];
+                    while stream.read_exact(&mut byte).is_ok() {
+                        stream.write_all(own.as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+    }
+    port
+}
+
+fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(b"?").unwrap();
+    let mut answer = [0; 32];
+    let len = stream.read(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..len]).into_owned()
+}
+
+/// Who answers how often, of so many connections.
+fn spread(port: u16, connections: usize) -> BTreeMap<String, usize> {
+    let mut seen = BTreeMap::new();
+    for _ in 0..connections {
+        let mut stream = TcpStream::connect((SERVICE, port)).unwrap();
+        *seen.entry(ask(&mut stream)).or_default() += 1;
+    }
+    seen
+}
+
+#[test]
+fn connections_spread_and_outlive_their_service() {
+    isolated(|| async {
+        let group = Group::new("spread");
+        let state = start_on(&group).await;
+        group.enter();
+        state.set("sandbox", sandbox()).await.unwrap();
+        state.set("service", service(&BACKENDS)).await.unwrap();
+        let port = inside(&state, serve).await;
+        let seen = inside(&state, move || spread(port, 300)).await;
+        assert_eq!(seen.len(), 3, "{seen:?}");
+        assert!(seen.values().all(|n| (60..=140).contains(n)), "{seen:?}");
+
+        let (mut kept, before) = inside(&state, move || {
+            let mut stream = TcpStream::connect((SERVICE, port)).unwrap();
+            let answer = ask(&mut stream);
+            assert_eq!(
+                stream.peer_addr().unwrap(),
+                SocketAddr::new(ip(SERVICE), port)
+            );
+            (stream, answer)
+        })
+        .await;
+        let others: Vec<&str> = BACKENDS.into_iter().filter(|b| *b != before).collect();
+        state.set("service", service(&others)).await.unwrap();
+        assert_eq!(ask(&mut kept), before, "a connection keeps to its backend");
+        let seen = inside(&state, move || spread(port, 60)).await;
+        let names: BTreeSet<&str> = seen.keys().map(String::as_str).collect();
+        assert_eq!(names, others.into_iter().collect());
+
+        state.remove("service").await.unwrap();
+        let refused = inside(&state, move || TcpStream::connect((SERVICE, port)).is_err());
+        assert!(refused.await);
+        assert_eq!(ask(&mut kept), before);
+        group.leave();
+    });
+}
+
+#[test]
+fn datagrams_find_a_backend_and_answers_come_from_the_service() {
+    isolated(|| async {
+        let group = Group::new("udp");
+        let state = start_on(&group).await;
+        group.enter();
+        state.set("sandbox", sandbox()).await.unwrap();
+        state.set("service", service(&BACKENDS[..1])).await.unwrap();
+        inside(&state, || {
+            let server = UdpSocket::bind((BACKENDS[0], 0)).unwrap();
+            let to = SocketAddr::new(ip(SERVICE), server.local_addr().unwrap().port());
+            // Unconnected, connected, and of both families.
+            for (bind, connect) in [("0.0.0.0:0", false), ("0.0.0.0:0", true), ("[::]:0", false)] {
+                let client = UdpSocket::bind(bind).unwrap();
+                let mapped = match to {
+                    SocketAddr::V4(v4) if bind.starts_with('[') => {
+                        SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port())
+                    }
+                    to => to,
+                };
+                if connect {
+                    client.connect(mapped).unwrap();
+                    client.send(b"?").unwrap();
+                } else {
+                    client.send_to(b"?", mapped).unwrap();
+                }
+                let mut buf = [0; 8];
+                let (_, from) = server.recv_from(&mut buf).unwrap();
+                server.send_to(b"!", from).unwrap();
+                let (_, from) = client.recv_from(&mut buf).unwrap();
+                // A connected socket's own datagrams carry the backend's address; who asks for its peer hears the service's.
+                let from = if connect {
+                    client.peer_addr().unwrap()
+                } else {
+                    from
+                };
+                assert_eq!(from, mapped, "{bind} {connect}");
+            }
+        })
+        .await;
+        group.leave();
+    });
+}
+
+#[test]
+fn only_who_is_on_the_network_is_balanced() {
+    isolated(|| async {
+        let group = Group::new("other");
+        let state = start_on(&group).await;
+        group.enter();
+        let rows = sandbox();
+        let unlisted = rows
+            .into_iter()
+            .filter(|row| !matches!(row, Row::Client { .. }));
+        state.set("sandbox", unlisted.collect()).await.unwrap();
+        state.set("service", service(&BACKENDS)).await.unwrap();
+        let port = inside(&state, serve).await;
+        let connect = move || TcpStream::connect((SERVICE, port)).is_ok();
+        assert!(!inside(&state, connect).await);
+        state.set("sandbox", sandbox()).await.unwrap();
+        assert!(inside(&state, connect).await);
+        group.leave();
+        assert!(!inside(&state, connect).await, "outside of the group");
+    });
+}
+
+#[test]
+fn a_restart_finds_its_programs_and_sweeps() {
+    isolated(|| async {
+        let group = Group::new("restart");
+        let state = start_on(&group).await;
+        state.set("sandbox", sandbox()).await.unwrap();
+        state.set("service", service(&BACKENDS[..1])).await.unwrap();
+        let gone = Ipv4Addr::new(10, 1, 0, 201);
+        let stray = Row::Service {
+            network: NETWORK,
+            address: gone,
+            backends: [Ipv4Addr::new(10, 1, 0, 11)].into(),
+        };
+        state.set("stray", vec![stray]).await.unwrap();
+        drop(state);
+
+        group.enter();
+        let state = start_on(&group).await;
+        let port = inside(&state, serve).await;
+        let reached = |to: String| inside(&state, move || TcpStream::connect((to, port)).is_ok());
+        // Before anything is declared again.
+        assert!(reached(SERVICE.into()).await);
+        assert!(reached(gone.to_string()).await);
+        state.set("sandbox", sandbox()).await.unwrap();
+        state.set("service", service(&BACKENDS[..1])).await.unwrap();
+        assert_eq!(state.collect().await.unwrap(), 1);
+        assert!(reached(SERVICE.into()).await);
+        assert!(!reached(gone.to_string()).await);
+        assert_eq!(state.audit().await.unwrap(), [""; 0]);
+        group.leave();
+    });
+}
