@@ -138,7 +138,7 @@ impl Controller {
             search: config.dns_search.clone(),
             options: config.dns_options.clone(),
         };
-        let state = load(&config, &store, drivers)?;
+        let state = load(&config, &store, drivers, kernel.balances())?;
         let (view, _) = watch::channel(Arc::new(state.overlay_view()));
         let refresh = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
@@ -168,7 +168,12 @@ impl Controller {
 }
 
 /// Everything that is stored, with what follows from it.
-fn load(config: &Config, store: &Store, drivers: Vec<Arc<dyn Driver>>) -> Result<State> {
+fn load(
+    config: &Config,
+    store: &Store,
+    drivers: Vec<Arc<dyn Driver>>,
+    balances: bool,
+) -> Result<State> {
     let pools = match config.default_address_pools.is_empty() {
         true => ipam::Pools::local(),
         false => ipam::Pools::new(config.default_address_pools.clone()),
@@ -178,6 +183,7 @@ fn load(config: &Config, store: &Store, drivers: Vec<Arc<dyn Driver>>) -> Result
         host: Host {
             firewall: config.firewall,
             vtep: store.all(VTEP)?.pop().map(|(_, vtep)| vtep),
+            balances,
             default_binding: config.default_binding,
         },
         networks: BTreeMap::new(),

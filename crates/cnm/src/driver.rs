@@ -1,7 +1,7 @@
 //! What a network driver is: pure functions from a network and its endpoints to rows.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use engine_types::{Error, Result};
@@ -62,8 +62,25 @@ pub struct Host {
     pub firewall: bool,
     /// The address that other nodes' tunnels send to.
     pub vtep: Option<IpAddr>,
+    /// Connections can be balanced when they are made.
+    pub balances: bool,
     /// Host address of published ports that name none.
     pub default_binding: IpAddr,
+}
+
+/// A service on a network: its own address, and who is behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub address: Ipv4Addr,
+    /// Healthy tasks, and whether they take packets to `address` as they are.
+    pub backends: BTreeMap<Ipv4Addr, bool>,
+}
+
+impl Service {
+    /// Every backend can be reached without translation.
+    pub fn is_direct(&self) -> bool {
+        self.backends.values().all(|direct| *direct)
+    }
 }
 
 /// Rows are functions of the arguments alone: the same network and endpoint give the same rows after a restart.
@@ -87,6 +104,14 @@ pub trait Driver: Send + Sync + 'static {
     }
     /// The way to an endpoint on another host.
     fn peer_rows(&self, _network: &Network, _peer: &Peer) -> Vec<Row> {
+        Vec::new()
+    }
+    /// The way to a service by its own address, from this host's endpoints.
+    fn service_rows(&self, _network: &Network, _service: &Service, _host: &Host) -> Vec<Row> {
+        Vec::new()
+    }
+    /// What makes the connections of a sandbox on the network subject to balancing.
+    fn client_rows(&self, _network: &Network, _sandbox: &Ns) -> Vec<Row> {
         Vec::new()
     }
     /// Host address of published ports that name none, when the network has a view on it.

@@ -20,6 +20,8 @@ pub(crate) trait Kernel: Send + Sync + 'static {
         kind: &'static str,
         links: Vec<String>,
     ) -> Result<bool, netstate::Error>;
+    /// Connections can be balanced when they are made.
+    fn balances(&self) -> bool;
     fn netns_path(&self, ns: &Ns) -> PathBuf;
     /// Runs `job` on a thread inside `ns`.
     async fn enter(&self, ns: &Ns, job: Box<dyn FnOnce() + Send>) -> Result<(), netstate::Error>;
@@ -42,6 +44,9 @@ impl Kernel for NetState {
         links: Vec<String>,
     ) -> Result<bool, netstate::Error> {
         NetState::has_parent(self, kind, links).await
+    }
+    fn balances(&self) -> bool {
+        NetState::balances(self)
     }
     fn netns_path(&self, ns: &Ns) -> PathBuf {
         NetState::netns_path(self, ns)

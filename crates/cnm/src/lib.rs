@@ -41,6 +41,7 @@ mod ports;
 mod resolv_conf;
 mod resolver;
 mod sandbox;
+mod services;
 mod state;
 mod store;
 mod subnets;

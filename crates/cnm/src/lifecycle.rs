@@ -99,6 +99,8 @@ impl Controller {
                 .collect()
         };
         inner.kernel.set_many(peers).await.map_err(Error::system)?;
+        let networks: Vec<String> = inner.state().networks.keys().cloned().collect();
+        inner.balance(&networks).await;
         for record in dead {
             let container = &record.spec.container_id;
             for error in self.sandbox_remove(container).await {
@@ -164,12 +166,13 @@ impl Inner {
                 .ok_or_else(|| missing(container))?;
             change(record);
             self.store.set(SANDBOXES, container, Some(&*record))?;
-            let touched: Vec<_> = record.endpoints.iter().map(|e| e.network.clone()).collect();
-            for network in &touched {
-                state.refresh_zone(network);
-            }
-            touched
+            let touched = record.endpoints.iter().map(|e| e.network.clone());
+            touched.collect::<Vec<_>>()
         };
+        self.balance(&touched).await;
+        for network in &touched {
+            self.state().refresh_zone(network);
+        }
         self.refresh_views(container, &touched);
         Ok(())
     }

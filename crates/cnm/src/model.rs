@@ -1,7 +1,7 @@
 //! What this host knows of a network, and of a container's part in networks. The store holds exactly this.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use engine_types::network::{EndpointSettings, IPAM};
 use ipnet::IpNet;
@@ -125,6 +125,10 @@ impl Endpoint {
             true => String::new(),
             false => self.mac.to_string(),
         }
+    }
+    /// Of the service that the task belongs to, when it has one.
+    pub fn virtual_ip(&self) -> Option<Ipv4Addr> {
+        self.service.as_ref()?.virtual_ip.parse().ok()
     }
     pub fn has(&self, ip: &IpAddr) -> bool {
         self.addresses().any(|a| a.addr() == *ip)

@@ -1,6 +1,6 @@
 //! Names: from containers and remote records to zones, and what others are told.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use dns::Zone;
@@ -35,25 +35,35 @@ pub(crate) fn record_of(record: &Record, endpoint: &Endpoint) -> Option<NameReco
         name: name.clone(),
         task_aliases: others.to_vec(),
         address: endpoint.ipv4.map(|a| a.addr()),
+        direct: endpoint.virtual_ip().is_some(),
         service: endpoint.service.clone().unwrap_or_default(),
     })
 }
 
-fn add(zone: &mut Zone, record: &NameRecord, addresses: impl Iterator<Item = IpAddr>) {
+/// `virtual_ip`: the service's own address, where it leads somewhere.
+fn add(
+    zone: &mut Zone,
+    record: &NameRecord,
+    addresses: impl Iterator<Item = IpAddr>,
+    virtual_ip: Option<Ipv4Addr>,
+) {
     let service = &record.service;
-    let mut names: Vec<String> = std::iter::once(&record.name)
-        .chain(&record.task_aliases)
-        .map(|n| n.to_lowercase())
-        .collect();
+    let names = std::iter::once(&record.name).chain(&record.task_aliases);
+    let mut own: Vec<String> = names.map(|n| n.to_lowercase()).collect();
+    let mut shared = Vec::new();
     if !service.name.is_empty() {
-        names.push(service.name.to_lowercase());
-        names.push(format!("tasks.{}", service.name.to_lowercase()));
-        names.extend(service.aliases.iter().map(|a| a.to_lowercase()));
+        own.push(format!("tasks.{}", service.name.to_lowercase()));
+        shared.push(service.name.to_lowercase());
+        shared.extend(service.aliases.iter().map(|a| a.to_lowercase()));
     }
-    for address in addresses {
+    let mut name = |names: &[String], address: IpAddr| {
         for name in names.iter().filter(|n| !n.is_empty()) {
             zone.names.entry(name.clone()).or_default().insert(address);
         }
+    };
+    for address in addresses {
+        name(&own, address);
+        name(&shared, virtual_ip.map_or(address, IpAddr::V4));
         let primary = zone.reverse.entry(address);
         primary.or_insert_with(|| record.name.clone());
     }
@@ -65,15 +75,27 @@ impl State {
         if let Ok(known) = self.network(network) {
             zone.network = known.name.clone();
         }
+        let services = self.balanced(network);
+        let reached = |record: &NameRecord| {
+            let address = record.service.virtual_ip.parse().ok()?;
+            services.get(&address).filter(|s| self.reaches(s))?;
+            Some(address)
+        };
         for (record, endpoint) in self.endpoints_on(network) {
             if let Some(names) = record_of(record, endpoint) {
-                add(&mut zone, &names, endpoint.addresses().map(|a| a.addr()));
+                let addresses = endpoint.addresses().map(|a| a.addr());
+                add(&mut zone, &names, addresses, reached(&names));
             }
         }
         let here = |id: &str| self.endpoints_on(network).any(|(_, e)| e.id == id);
         let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
         for (_, record) in remote.filter(|(id, _)| !here(id)) {
-            add(&mut zone, record, record.address.into_iter());
+            add(
+                &mut zone,
+                record,
+                record.address.into_iter(),
+                reached(record),
+            );
         }
         zone
     }

@@ -58,6 +58,8 @@ pub struct NameRecord {
     /// Short id, host name, aliases.
     pub task_aliases: Vec<String>,
     pub address: Option<IpAddr>,
+    /// It takes packets to its service's address as they are.
+    pub direct: bool,
     /// Empty (default) for a standalone container.
     pub service: ServiceBinding,
 }

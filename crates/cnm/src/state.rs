@@ -42,6 +42,8 @@ pub(crate) struct Entry {
     /// As many as the network has pools.
     pub addresses: Vec<Addresses>,
     pub zone: Arc<ArcSwap<Zone>>,
+    /// Rows of ways to services that the kernel has.
+    pub services: Rows,
     /// Held while endpoints or peers of a lazy network change, so that nobody declares a peer of a network that goes.
     pub turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -64,6 +66,7 @@ impl Entry {
             network,
             addresses,
             zone: Arc::default(),
+            services: Rows::new(),
             turn: Arc::default(),
         }
     }
@@ -242,6 +245,9 @@ impl State {
             false => Vec::new(),
         };
         rows.extend(driver.endpoint_rows(network, endpoint, ns));
+        if self.host.balances {
+            rows.extend(driver.client_rows(network, ns));
+        }
         if gateway {
             let through = driver.gateway(network) == Gateway::Interface;
             rows.extend(endpoint.addresses().filter_map(|address| {

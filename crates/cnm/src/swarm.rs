@@ -44,7 +44,7 @@ impl Controller {
                 .map(|e| e.network.id.clone())
                 .collect()
         };
-        let _turns = inner.network_turns(&overlays).await;
+        let turns = inner.network_turns(&overlays).await;
         let rows = {
             let mut state = inner.state();
             state.host.vtep = vtep;
@@ -65,6 +65,8 @@ impl Controller {
         {
             tracing::error!(%error, "tunnels do not follow the node's new address");
         }
+        drop(turns);
+        inner.balance(&overlays).await;
     }
 
     /// Makes the network known here (nothing in the kernel until an endpoint joins).
@@ -245,6 +247,7 @@ pub(crate) async fn refresh_zones(inner: std::sync::Weak<Inner>, wake: Arc<tokio
             let mut stale = inner.stale_zones.lock().unwrap_or_else(|e| e.into_inner());
             std::mem::take(&mut *stale).into_iter().collect()
         };
+        inner.balance(&stale).await;
         {
             let state = inner.state();
             stale.iter().for_each(|network| state.refresh_zone(network));

@@ -15,7 +15,7 @@ use engine_types::{Error, ErrorKind, Result};
 use netstate::{Ns, Owned, Row};
 use tokio::sync::mpsc;
 
-use crate::driver::{Capability, Driver, Gateway, Host};
+use crate::driver::{Capability, Driver, Gateway, Host, Service};
 use crate::kernel::Kernel;
 use crate::model::{Endpoint, Mapping, Network, Scope};
 use crate::{Config, ConnectRequest, Controller, Mode, NetworkEvent, Peer, SandboxSpec};
@@ -64,6 +64,9 @@ impl Kernel for FakeKernel {
         _links: Vec<String>,
     ) -> Result<bool, netstate::Error> {
         Ok(true)
+    }
+    fn balances(&self) -> bool {
+        true
     }
     fn netns_path(&self, ns: &Ns) -> PathBuf {
         PathBuf::from(format!("/netns/{ns:?}"))
@@ -132,6 +135,12 @@ impl Driver for Noted {
             ))
         });
         rows.collect()
+    }
+    fn service_rows(&self, network: &Network, service: &Service, _host: &Host) -> Vec<Row> {
+        vec![note(format!(
+            "service {} {} {:?}",
+            network.name, service.address, service.backends
+        ))]
     }
     fn peer_rows(&self, network: &Network, peer: &Peer) -> Vec<Row> {
         vec![note(format!(

@@ -121,17 +121,20 @@ impl Inner {
 
     async fn carry_out(&self, scene: &Scene<'_>, before: Option<&Record>, old: Rows) -> Result<()> {
         self.prepare_host(scene.container).await?;
-        let (changes, after) = {
+        let (changes, services, after) = {
             let state = self.state();
             let after = state.records.get(scene.container).cloned();
             let mut changes = difference(old, rows(&state, after.as_ref()));
             changes.extend(peers(&state, scene, before, after.as_ref()));
-            (changes, after)
+            let services = state.service_changes(&scene.touched);
+            changes.extend(services.rows());
+            (changes, services, after)
         };
         let set = self.set_rows(changes, scene.force).await;
         if set.is_err() && !scene.force {
             return set;
         }
+        self.state().declared(services);
         set.and(self.store.set(SANDBOXES, scene.container, after.as_ref()))
     }
 
@@ -200,7 +203,7 @@ impl Inner {
     }
 
     async fn roll_back(&self, scene: &Scene<'_>, before: Option<Record>) {
-        let (after, undo) = {
+        let (after, undo, services) = {
             let mut state = self.state();
             let after = state.records.get(scene.container).cloned();
             let failed = rows(&state, after.as_ref());
@@ -211,7 +214,9 @@ impl Inner {
             }
             let mut undo = difference(failed, rows(&state, before.as_ref()));
             undo.extend(peers(&state, scene, after.as_ref(), before.as_ref()));
-            (after, undo)
+            let services = state.service_changes(&scene.touched);
+            undo.extend(services.rows());
+            (after, undo, services)
         };
         // What the kernel refused is not there: undoing it says so again, and undoes what a failed store left behind.
         if !undo.is_empty()
@@ -219,8 +224,11 @@ impl Inner {
         {
             tracing::error!(container = scene.container, %error, "failed connection cannot be undone in the kernel");
         }
-        self.state()
-            .release_difference(after.as_ref(), before.as_ref());
+        {
+            let mut state = self.state();
+            state.declared(services);
+            state.release_difference(after.as_ref(), before.as_ref());
+        }
         if let Some(record) = &before
             && let Err(error) = self.write_files(record)
         {

@@ -13,12 +13,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use cnm::Peer;
-use cnm::driver::{Capability, Driver, Gateway, Host};
+use cnm::driver::{Capability, Driver, Gateway, Host, Service};
 use cnm::model::{Endpoint, Network, Pool, Scope};
 use engine_types::{Error, Result};
 use ipnet::IpNet;
 use netstate::nft::{Base, BaseKind, Chain, Family, Field, Hook, Rule, Statement, Table, Value};
 use netstate::{BridgePort, Link, LinkKind, Mac, Ns, Route, Row};
+
+mod service;
 
 use crate::bridge::veth;
 use crate::options;
@@ -133,6 +135,7 @@ impl Driver for Overlay {
             Some(mtu_or_default(network)),
             BridgePort::default(),
         );
+        rows.extend(service::backend_rows(endpoint, sandbox));
         // The default route leads elsewhere: the network's other subnets are behind this one's gateway.
         let others = subnets(network).filter(|(i, ..)| *i != own);
         rows.extend(others.filter_map(|(_, other, _)| {
@@ -145,6 +148,14 @@ impl Driver for Overlay {
             }))
         }));
         rows
+    }
+
+    fn service_rows(&self, network: &Network, service: &Service, host: &Host) -> Vec<Row> {
+        service::rows(network, service, host)
+    }
+
+    fn client_rows(&self, network: &Network, sandbox: &Ns) -> Vec<Row> {
+        service::client_rows(network, sandbox)
     }
 
     fn peer_rows(&self, network: &Network, peer: &Peer) -> Vec<Row> {

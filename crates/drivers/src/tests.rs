@@ -60,6 +60,7 @@ fn host() -> Host {
     Host {
         firewall: true,
         vtep: Some(ip("192.0.2.1")),
+        balances: true,
         default_binding: ip("0.0.0.0"),
     }
 }
@@ -233,6 +234,39 @@ fn overlay_with_two_subnets() {
     rows.extend(Overlay.endpoint_rows(&net, &endpoint("10.0.1.5/24", None), &sandbox()));
     rows.extend(Overlay.peer_rows(&net, &peer));
     insta::assert_snapshot!(show(&rows));
+}
+
+/// A task of a service with an address of its own, and the ways to that address with and without balancing at connect time.
+#[test]
+fn overlay_service() {
+    let mut net = network("overlay", &[]);
+    net.pools = vec![pool("10.0.1.0/24", "10.0.1.1", Some(4097))];
+    let mut task = endpoint("10.0.1.5/24", None);
+    task.service = Some(cnm::ServiceBinding {
+        virtual_ip: "10.0.1.2".into(),
+        ..Default::default()
+    });
+    let service = cnm::driver::Service {
+        address: [10, 0, 1, 2].into(),
+        backends: [([10, 0, 1, 5].into(), true), ([10, 0, 1, 6].into(), false)].into(),
+    };
+    let by_route = Host {
+        balances: false,
+        ..host()
+    };
+    let parts = [
+        Overlay.endpoint_rows(&net, &task, &sandbox()),
+        Overlay.client_rows(&net, &sandbox()),
+        Overlay.service_rows(&net, &service, &host()),
+        Overlay.service_rows(&net, &service, &by_route),
+    ];
+    insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));
+    // An address that is in none of the subnets leads nowhere.
+    let stray = cnm::driver::Service {
+        address: [10, 9, 9, 9].into(),
+        ..service
+    };
+    assert_eq!(Overlay.service_rows(&net, &stray, &host()), []);
 }
 
 #[test]

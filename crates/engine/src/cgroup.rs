@@ -7,11 +7,24 @@ const CLEAR_TRIES: u32 = 100;
 const CLEAR_WAIT: std::time::Duration = std::time::Duration::from_millis(10);
 
 const ROOT: &str = "/sys/fs/cgroup";
+/// Where the unified hierarchy is beside the old ones.
+const BESIDE: &str = "/sys/fs/cgroup/unified";
 const CGROUP2_MAGIC: i128 = 0x6367_7270;
 
 /// Only the unified hierarchy is mounted.
 pub(crate) fn is_v2() -> bool {
-    rustix::fs::statfs(ROOT).is_ok_and(|stat| i128::from(stat.f_type) == CGROUP2_MAGIC)
+    is_unified(ROOT)
+}
+
+fn is_unified(path: &str) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|stat| i128::from(stat.f_type) == CGROUP2_MAGIC)
+}
+
+/// The group in the unified hierarchy that containers are below, unless they ask for another parent. The runtime puts
+/// them there where that hierarchy is beside the old ones as well.
+pub fn unified(parent: &str) -> Option<PathBuf> {
+    let root = [ROOT, BESIDE].into_iter().find(|root| is_unified(root))?;
+    Some(Path::new(root).join(parent.trim_matches('/')))
 }
 
 pub(crate) fn limits_swap() -> bool {

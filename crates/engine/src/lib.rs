@@ -63,6 +63,7 @@ mod validate;
 mod volumes;
 mod wait;
 
+pub use cgroup::unified as unified_cgroup;
 pub use events::Events;
 pub use names::random as random_name;
 pub use streams::{Attached, LogOptions, StdStream};

@@ -33,6 +33,10 @@ pub struct EndpointRecord {
     pub task_aliases: Vec<String>,
     #[prost(bool, tag = "9")]
     pub service_disabled: bool,
+    /// Ours, which Docker's nodes pass on unread: the endpoint has its service's address, so packets for it need no
+    /// translation.
+    #[prost(bool, tag = "1000")]
+    pub direct: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

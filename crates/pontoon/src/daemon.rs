@@ -132,6 +132,7 @@ async fn rooms(settings: &Settings) -> Result<(Backend, cluster::Cluster)> {
     let netstate = netstate::NetState::start(netstate::Config {
         netns_dir,
         mark: "pontoon".into(),
+        cgroup: engine::unified_cgroup(&settings.cgroup_parent),
     })
     .await
     .context("cannot talk to the kernel's network")?;

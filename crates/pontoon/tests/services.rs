@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use common::container::{address, pings, resolve};
 use common::swarm::{CREATE, networks, node_id, replicas, task_on};
-use common::{Differences, Shell as _, World, eventually, is_docker, until};
+use common::{Differences, Shell as _, World, eventually, until};
 use lab::Host;
 
 #[test]
@@ -44,15 +44,11 @@ fn a_service_runs_on_every_host() {
     for (host, task) in hosts.iter().zip(&tasks) {
         assert!(networks(host).contains("uber-net"));
         eventually(5, addresses.clone(), || resolve(host, task, "tasks.test"));
-        // Docker answers with the service's own address; ours with the tasks', until services are balanced.
         let service = resolve(host, task, "test");
-        match is_docker() {
-            true => assert!(
-                service.len() == 1 && service.is_disjoint(&addresses),
-                "{service:?}"
-            ),
-            false => assert_eq!(service, addresses),
-        }
+        assert!(
+            service.len() == 1 && service.is_disjoint(&addresses),
+            "{service:?}"
+        );
         for there in &addresses {
             assert!(pings(host, task, there));
         }

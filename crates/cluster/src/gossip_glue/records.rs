@@ -45,6 +45,7 @@ pub fn name_record(record: &NameRecord, service_disabled: bool) -> Bytes {
         aliases: service.aliases.clone(),
         task_aliases: record.task_aliases.clone(),
         service_disabled,
+        direct: record.direct,
     };
     record.encode_to_vec().into()
 }
@@ -95,6 +96,7 @@ pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
         name: record.name,
         task_aliases: record.task_aliases,
         address: Some(address),
+        direct: record.direct,
         service: ServiceBinding {
             id: record.service_id,
             name: record.service_name,

@@ -154,6 +154,7 @@ async fn names_of_tasks_here_and_elsewhere() {
             name: "Web".into(),
             ..ServiceBinding::default()
         },
+        ..NameRecord::default()
     };
     c.set_record("o", "e2", Some(record)).await;
     for _ in 0..100 {
@@ -175,6 +176,70 @@ async fn names_of_tasks_here_and_elsewhere() {
     c.deactivate(&a).await.unwrap();
     let view = c.overlay_view().borrow().clone();
     assert_eq!(view.networks["o"].values().next().unwrap().record, None);
+}
+
+#[tokio::test]
+async fn a_service_is_called_by_its_own_address() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.swarm_network(overlay("o", true)).await.unwrap();
+    let served = |ip: &str| {
+        let mut request = task(ip, "web");
+        request.service.as_mut().unwrap().virtual_ip = "10.0.9.2".into();
+        request
+    };
+    let remote = |direct| NameRecord {
+        name: "web.2.x".into(),
+        address: Some([10, 0, 9, 4].into()),
+        direct,
+        service: served("10.0.9.4").service.unwrap(),
+        ..NameRecord::default()
+    };
+    let settle = async || {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ways = || world.kernel.rows("service/");
+    // Nobody here is on the network yet.
+    c.set_record("o", "e2", Some(remote(false))).await;
+    settle().await;
+    assert_eq!(ways(), [""; 0]);
+    let a = world.run("a", &[]).await.unwrap();
+    c.connect(&a, served("10.0.9.3")).await.unwrap();
+    assert_eq!(ways().len(), 1, "one task is elsewhere");
+    c.activate(&a).await.unwrap();
+    assert!(
+        world
+            .kernel
+            .has("service net-o 10.0.9.2 {10.0.9.3: true, 10.0.9.4: false}"),
+        "{:?}",
+        ways()
+    );
+    for name in ["web", "alias"] {
+        assert_eq!(world.lookup(&a, name), ["10.0.9.2"], "{name}");
+    }
+    assert_eq!(world.lookup(&a, "tasks.web"), ["10.0.9.3", "10.0.9.4"]);
+    let view = c.overlay_view().borrow().clone();
+    let local = view.networks["o"].values().next().unwrap();
+    assert!(local.record.as_ref().unwrap().direct);
+
+    // What drains gets no new connection; a restart finds the rest.
+    c.deactivate(&a).await.unwrap();
+    assert!(world.kernel.has("service net-o 10.0.9.2 {10.0.9.4: false}"));
+    let before = ways();
+    let world = world.restart(std::slice::from_ref(&a)).await;
+    assert_eq!(world.kernel.rows("service/"), before);
+    let c = &world.controller;
+    c.set_record("o", "e2", None).await;
+    settle().await;
+    assert_eq!(world.kernel.rows("service/"), [""; 0]);
+    assert_eq!(world.lookup(&a, "web"), [""; 0]);
+    c.set_record("o", "e2", Some(remote(true))).await;
+    settle().await;
+    assert_eq!(world.lookup(&a, "web"), ["10.0.9.2"]);
+    assert!(c.sandbox_remove(&a).await.is_empty());
+    assert!(!world.kernel.has("net-o"), "{:?}", world.kernel.rows(""));
 }
 
 #[tokio::test]

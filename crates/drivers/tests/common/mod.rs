@@ -160,6 +160,7 @@ async fn keeper(dir: &Path) -> NetState {
     let config = netstate::Config {
         netns_dir: dir.join("netns"),
         mark: "pontoon".into(),
+        cgroup: None,
     };
     NetState::start(config).await.unwrap()
 }

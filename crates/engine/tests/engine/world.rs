@@ -300,6 +300,7 @@ async fn controller(networks: &cnm::Config, netns: &Path) -> cnm::Controller {
     let netstate = netstate::NetState::start(netstate::Config {
         netns_dir: netns.to_owned(),
         mark: "pontoon-test".to_owned(),
+        cgroup: None,
     })
     .await
     .unwrap();

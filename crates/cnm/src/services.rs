@@ -1,0 +1,121 @@
+//! Services on this host's networks: from the names of their tasks to addresses of their own, and the ways to those.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use netstate::Owned;
+
+use crate::NameRecord;
+use crate::controller::Inner;
+use crate::driver::Service;
+use crate::names::record_of;
+use crate::state::{Rows, State};
+
+impl State {
+    /// By address. Of an IPv6 service there is none yet: the peers' records carry IPv4 addresses only.
+    pub fn balanced(&self, network: &str) -> BTreeMap<Ipv4Addr, Service> {
+        let mut services = BTreeMap::new();
+        for (record, endpoint) in self.endpoints_on(network) {
+            services_of(&mut services, record_of(record, endpoint).as_ref());
+        }
+        let here = |id: &str| self.endpoints_on(network).any(|(_, e)| e.id == id);
+        let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
+        for (_, record) in remote.filter(|(id, _)| !here(id)) {
+            services_of(&mut services, Some(record));
+        }
+        services
+    }
+
+    /// Whether connections to the service's own address get somewhere from here, and so its name may lead to it.
+    pub fn reaches(&self, service: &Service) -> bool {
+        self.host.balances || service.is_direct()
+    }
+
+    /// Ways to services are there as long as a sandbox of this host is on the network.
+    fn service_rows(&self, network: &str) -> Rows {
+        let Ok(known) = self.network(network) else {
+            return Rows::new();
+        };
+        let Ok(driver) = self.driver(known) else {
+            return Rows::new();
+        };
+        if self.endpoints_on(network).next().is_none() {
+            return Rows::new();
+        }
+        let services = self.balanced(network).into_values();
+        let reached = services.filter(|service| self.reaches(service));
+        reached
+            .map(|service| {
+                let owner = format!("service/{network}/{}", service.address);
+                (owner, driver.service_rows(known, &service, &self.host))
+            })
+            .collect()
+    }
+
+    /// What differs from the rows that were declared last.
+    pub fn service_changes(&self, networks: &[String]) -> Changes {
+        let changes = networks.iter().map(|network| {
+            let mut now = self.service_rows(network);
+            let before = self.networks.get(network).map(|entry| &entry.services);
+            for (owner, rows) in before.into_iter().flatten() {
+                match now.get(owner) {
+                    Some(same) if same == rows => drop(now.remove(owner)),
+                    Some(_) => {}
+                    None => drop(now.insert(owner.clone(), Vec::new())),
+                }
+            }
+            (network.clone(), now)
+        });
+        Changes(changes.collect())
+    }
+
+    /// The kernel has these changes now.
+    pub fn declared(&mut self, changes: Changes) {
+        for (network, rows) in changes.0 {
+            if let Some(entry) = self.networks.get_mut(&network) {
+                entry.services.extend(rows);
+                entry.services.retain(|_, rows| !rows.is_empty());
+            }
+        }
+    }
+}
+
+/// Rows of services that have to change, by network.
+pub(crate) struct Changes(BTreeMap<String, Rows>);
+
+impl Changes {
+    pub fn rows(&self) -> Vec<Owned> {
+        let owned = |(owner, rows): (&String, &Vec<_>)| (owner.clone(), rows.clone());
+        self.0.values().flatten().map(owned).collect()
+    }
+}
+
+fn services_of(services: &mut BTreeMap<Ipv4Addr, Service>, record: Option<&NameRecord>) {
+    let Some(record) = record else { return };
+    let (Ok(address), Some(IpAddr::V4(backend))) =
+        (record.service.virtual_ip.parse(), record.address)
+    else {
+        return;
+    };
+    let service = services.entry(address).or_insert_with(|| Service {
+        address,
+        backends: BTreeMap::new(),
+    });
+    service.backends.insert(backend, record.direct);
+}
+
+impl Inner {
+    /// Makes the ways to services what the networks' names say. What fails is told, and tried again with the next change.
+    pub async fn balance(&self, networks: &[String]) {
+        let _turns = self.network_turns(networks).await;
+        let changes = self.state().service_changes(networks);
+        let rows = changes.rows();
+        if rows.is_empty() {
+            return;
+        }
+        match self.kernel.set_many(rows).await {
+            Ok(()) => self.state().declared(changes),
+            Err(error) => tracing::error!(%error, "ways to services are not in the kernel"),
+        }
+    }
+}
