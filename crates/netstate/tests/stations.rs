@@ -107,6 +107,30 @@ fn stations_of_a_macvlan_reach_each_other_and_are_adopted() {
     });
 }
 
+/// Up to Linux 6.13 a name that is taken in the parent's namespace cannot be had at once.
+#[test]
+fn a_station_may_have_its_parents_name() {
+    isolated(|| async {
+        run(
+            "ip link add eth0 type veth peer name far && ip link set eth0 up && ip link set far up",
+        );
+        let state = start().await;
+        for n in [2, 3] {
+            let kind = LinkKind::Macvlan {
+                parent: on("eth0"),
+                mode: MacvlanMode::Bridge,
+            };
+            let rows = station(&format!("c{n}"), &format!("10.9.0.{n}/24"), kind);
+            state.set(&format!("endpoint/{n}"), rows).await.unwrap();
+        }
+        run_in("c2", "ping -c1 -W1 10.9.0.3");
+        assert_eq!(state.audit().await.unwrap(), Vec::<String>::new());
+        state.remove("endpoint/2").await.unwrap();
+        state.remove("endpoint/3").await.unwrap();
+        assert_eq!(run("ip -o link | wc -l").trim(), "3");
+    });
+}
+
 #[test]
 fn a_parent_that_comes_back_gets_its_stations_again() {
     isolated(|| async {
@@ -226,7 +250,7 @@ fn ipvlan_where_the_kernel_has_it() {
             run_in("c2", "ping -c1 -W1 10.9.0.3");
             let text = run_in("c2", "ip -d link show eth0");
             assert!(
-                text.contains(&format!("ipvlan mode {} bridge", mode.name())),
+                text.contains(&format!(" mode {} bridge", mode.name())),
                 "{text}"
             );
             assert_eq!(state.audit().await.unwrap(), Vec::<String>::new());
@@ -242,7 +266,8 @@ fn ipvlan_where_the_kernel_has_it() {
         let state = start().await;
         let rows = ipvlan(IpvlanMode::L2, IpvlanFlag::Private, 3);
         state.set("endpoint/3", rows).await.unwrap();
-        assert_eq!(state.collect().await.unwrap(), 2, "c2 and its link");
+        assert!(state.collect().await.unwrap() > 0);
+        assert_eq!(run(&format!("ls {DIR}")).trim(), "c3", "nobody wants c2");
         assert_eq!(index_in("c3"), before);
         run_in("c3", "ip link del eth0");
         within_a_second("a deleted link is back", || {

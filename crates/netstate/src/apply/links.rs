@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::Run;
 use crate::desired::Change;
+use crate::netlink::Nack;
 use crate::netlink::wire::Msg;
 use crate::rt::link::{self, Fit};
 use crate::{BridgePort, Error, Link, LinkKind, MacvlanMode, Ns, Row};
@@ -14,6 +15,9 @@ use crate::{BridgePort, Error, Link, LinkKind, MacvlanMode, Ns, Row};
 pub(super) fn refused(verb: &str, link: &Link, errno: Errno) -> Error {
     Error::refused(verb, &Row::Link(link.clone()), &errno.into())
 }
+
+/// A link's name on its way.
+const PASSING: &str = "on-its-way";
 
 /// A link, the name of one of its ends, and that end's port options.
 type End<'a> = (&'a Link, &'a str, Option<BridgePort>);
@@ -341,6 +345,33 @@ impl Run<'_> {
         self.make_anew(link)
     }
 
+    fn request(&mut self, link: &Link) -> Result<Result<(), Nack>, Error> {
+        let message = self.creation(link)?;
+        let space = self.kernel.spaces.get(request_ns(link))?;
+        Ok(space.rt.request(message).map(drop))
+    }
+
+    /// Makes a link under another name than its own and gives it that one where it belongs.
+    fn make_renamed(&mut self, link: &Link) -> Result<(), Error> {
+        let passing = Link {
+            name: PASSING.into(),
+            ..link.clone()
+        };
+        self.delete(&link.ns, &[&passing])?;
+        let refused = |nack: &Nack| Error::refused("create", &Row::Link(link.clone()), nack);
+        self.request(&passing)?.map_err(|nack| refused(&nack))?;
+        let index = match self.look_one(&link.ns, PASSING)? {
+            Some(seen) => seen.index,
+            None => return Err(refused(&Errno::NODEV.into())),
+        };
+        let space = self.kernel.spaces.get(&link.ns)?;
+        if let Err(nack) = space.rt.request(link::rename(index, &link.name)) {
+            self.delete(&link.ns, &[&passing])?;
+            return Err(refused(&nack));
+        }
+        Ok(())
+    }
+
     /// Removes what has the peer's name, when it is ours to remove.
     fn clear_peer(&mut self, link: &Link) -> Result<(), Error> {
         let LinkKind::Veth { peer } = &link.kind else {
@@ -381,12 +412,14 @@ impl Run<'_> {
     }
 
     fn make_anew(&mut self, link: &Link) -> Result<bool, Error> {
-        let message = self.creation(link)?;
-        let space = self.kernel.spaces.get(request_ns(link))?;
-        space
-            .rt
-            .request(message)
-            .map_err(|nack| Error::refused("create", &Row::Link(link.clone()), &nack))?;
+        let elsewhere = request_ns(link) != &link.ns;
+        match self.request(link)? {
+            // Older kernels look for the name in the namespace of the request as well.
+            Err(nack) if nack.errno == Errno::EXIST && elsewhere => self.make_renamed(link)?,
+            answer => {
+                answer.map_err(|nack| Error::refused("create", &Row::Link(link.clone()), &nack))?
+            }
+        }
         self.configure(&[link])?;
         self.out.shaken.insert(link.ns.clone());
         if let LinkKind::Veth { peer } = &link.kind {

@@ -242,6 +242,13 @@ pub fn change(index: u32, mac: Option<Mac>, mtu: Option<u32>, master: Option<u32
     msg
 }
 
+/// Of a link that is down.
+pub fn rename(index: u32, name: &str) -> Msg {
+    let mut msg = Msg::new(RTM_NEWLINK, 0, &header(index, 0, 0));
+    msg.str(IFLA_IFNAME, name);
+    msg
+}
+
 /// Moves a link to another namespace, where it has another name, another alias, and is down.
 pub fn hand_over(index: u32, to: RawFd, name: &str, alias: &str) -> Msg {
     let mut msg = Msg::new(RTM_NEWLINK, 0, &header(index, 0, IFF_UP));
