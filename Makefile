@@ -1,11 +1,12 @@
 # Two commands do all set-up themselves: `make demo` shows Pontoon at work, `make test` runs every test.
 # Both need root (network namespaces) and a Debian or Ubuntu machine.
 
-.PHONY: help demo test bench fuzz fix build deny setup
+.PHONY: help demo test vm bench fuzz fix build deny setup
 
 help:
 	@echo "make demo    a lab of three hosts, the walkthrough, a ping across hosts"
 	@echo "make test    formatting, lints and every test; writes nothing to the tree"
+	@echo "make vm      the tests of what this kernel may lack, in a virtual machine that has it (Debian, some minutes)"
 	@echo "make bench   Pontoon and Docker side by side in one lab, as ratios"
 	@echo "make fuzz    every fuzz target for SECONDS=20 (needs cargo-fuzz and a nightly toolchain)"
 	@echo "make fix     formats and applies what clippy can mend"
@@ -25,6 +26,10 @@ test:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo nextest run --workspace --no-fail-fast
+
+vm:
+	@scripts/setup vm
+	scripts/test-vm
 
 bench: build
 	scripts/bench target/release/pontoon

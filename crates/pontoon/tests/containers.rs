@@ -104,7 +104,7 @@ fn options_of_run_shape_the_container() {
             "77",
         ),
         (
-            "--memory 64m busybox cat /sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "--memory 64m busybox sh -c 'cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes || cat memory.max' 2>/dev/null",
             "67108864",
         ),
         (
