@@ -325,3 +325,85 @@ fn garbage_truncated_and_replayed_packets_change_nothing() {
     );
     assert_eq!(after.streams, before.streams, "no connection was provoked");
 }
+
+/// The table events in a datagram.
+fn events(datagram: &[u8]) -> Vec<networkdb::TableEvent> {
+    fn of(payload: &[u8]) -> Vec<networkdb::TableEvent> {
+        match networkdb::open(payload) {
+            Ok(networkdb::Envelope::Table(event)) => vec![event],
+            Ok(networkdb::Envelope::Compound(data)) => {
+                networkdb::parts(&data).flat_map(of).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+    let decoded = packet::decode(datagram, &ring(Some(1))).unwrap();
+    let payloads = decoded
+        .messages
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::User(payload) => Some(of(&payload)),
+            _ => None,
+        });
+    payloads.flatten().collect()
+}
+
+/// Docker 29 may tell a peer's change as an UPDATE, which Docker 28 takes for a delete: it is understood and never sent.
+#[test]
+fn an_update_of_a_peer_is_taken_and_never_sent() {
+    let now = Instant::now();
+    let (mut a, mut b) = (agent(now, "aaaaaaaaaaaa", 1), agent(now, "bbbbbbbbbbbb", 2));
+    let addrs = [1, 2].map(|octet| SocketAddr::from(([10, 0, 0, octet], 7946)));
+    b.set_bootstrap(now, vec![addrs[0]]);
+    for agent in [&mut a, &mut b] {
+        agent.join_network(now, "net");
+    }
+    let set = |b: &mut Agent, a: &mut Agent, now, value: &'static [u8]| {
+        b.set_entry(
+            now,
+            "net",
+            "overlay_peer_table",
+            "ep",
+            Bytes::from_static(value),
+        );
+        converse(a, b, now, Duration::from_secs(3))
+    };
+    let mut sent = set(&mut b, &mut a, now, b"1");
+    sent.extend(set(&mut b, &mut a, now + Duration::from_secs(3), b"2"));
+    let sent: Vec<_> = sent.iter().flat_map(|datagram| events(datagram)).collect();
+    let values: std::collections::BTreeSet<_> =
+        sent.iter().map(|event| event.value.clone()).collect();
+    assert_eq!(
+        values,
+        [Bytes::from_static(b"1"), Bytes::from_static(b"2")].into()
+    );
+    assert!(
+        sent.iter()
+            .all(|event| event.r#type == i32::from(networkdb::Change::Create)),
+        "{sent:?}"
+    );
+
+    while a.poll_event().is_some() {}
+    let update = networkdb::TableEvent {
+        r#type: networkdb::Change::Update.into(),
+        l_time: 1000,
+        node_name: "bbbbbbbbbbbb".into(),
+        network_id: "net".into(),
+        table_name: "overlay_peer_table".into(),
+        key: "ep".into(),
+        value: Bytes::from_static(b"3"),
+        residual_reap_time: 0,
+    };
+    let mut message = vec![kind::USER];
+    message.extend(networkdb::wrap(
+        networkdb::MessageType::TableEvent,
+        prost::Message::encode_to_vec(&update),
+    ));
+    let datagram = packet::encode(&[message], true, &ring(Some(1)), [7; 12]).unwrap();
+    a.handle_datagram(now + Duration::from_secs(6), addrs[1], &datagram);
+    let told = std::iter::from_fn(|| a.poll_event()).find_map(|event| match event {
+        gossip::Event::EntrySet { value, .. } => Some(value),
+        _ => None,
+    });
+    assert_eq!(told.as_deref(), Some(&b"3"[..]));
+}
