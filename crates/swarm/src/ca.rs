@@ -7,9 +7,12 @@ pub(crate) mod certificate;
 pub(crate) mod files;
 pub(crate) mod request;
 pub(crate) mod root;
+mod successor;
 pub mod token;
 
 use std::path::{Path, PathBuf};
+
+use swarm_wire::pb;
 
 use crate::tls::Live;
 
@@ -79,8 +82,38 @@ impl Identity {
     }
 
     pub(crate) fn save(&self) -> Result<(), Error> {
-        files::save(&self.dir, &self.root_pem, &self.cert_pem, &self.key_pem)
+        self.save_in(&self.dir)
     }
+
+    /// Stores it below another directory than its own.
+    pub fn save_in(&self, dir: &Path) -> Result<(), Error> {
+        files::save(dir, &self.root_pem, &self.cert_pem, &self.key_pem)
+    }
+
+    /// Trusts another root from now on, with the certificate that is stored.
+    pub(crate) fn trust(&self, root_pem: &[u8]) -> Result<(), Error> {
+        let stored = files::load(&self.dir)?;
+        let (_, cert_pem, key_pem) =
+            stored.ok_or_else(|| Error::Other("this node's certificate is gone".into()))?;
+        let credentials = crate::tls::Credentials::new(root_pem, &cert_pem, &key_pem)?;
+        files::save(&self.dir, root_pem, &cert_pem, &key_pem)?;
+        self.live.replace(credentials);
+        Ok(())
+    }
+
+    /// The end of the certificate that connections use now.
+    pub fn not_after(&self) -> std::time::SystemTime {
+        self.live.get().leaf.not_after
+    }
+}
+
+/// Subject and public key of whoever signs for a cluster now, or will when its root is replaced.
+pub fn issuer_of(root: &pb::RootCa) -> Option<(Vec<u8>, Vec<u8>)> {
+    let next = root
+        .root_rotation
+        .as_ref()
+        .map(|rotation| &rotation.ca_cert);
+    certificate::subject_and_key(next.unwrap_or(&root.ca_cert)).ok()
 }
 
 /// Texts are what Docker's users see.

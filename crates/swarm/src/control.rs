@@ -10,6 +10,7 @@ mod networks;
 mod nodes;
 mod payloads;
 mod refusal;
+mod root;
 mod services;
 mod spec;
 

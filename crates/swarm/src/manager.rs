@@ -19,6 +19,7 @@ pub mod keys;
 mod logs;
 mod objects;
 mod resources;
+mod rotation;
 #[cfg(test)]
 mod tests;
 
@@ -160,9 +161,17 @@ impl Manager {
         let dispatcher = Dispatcher::start(gate.clone(), &identity.node_id, stop.clone()).await?;
         let logs = Logs::new(gate.clone(), stop.clone());
         let (connections, accept) = listen::accept(listener, identity.live.clone(), stop.clone());
-        let server = serve(gate, dispatcher, logs.clone(), connections, stop.clone());
-        let rotation = keys::run(store.clone(), identity.cluster_id.clone());
-        tokio::spawn(stop.clone().run_until_cancelled_owned(rotation));
+        let server = serve(
+            gate.clone(),
+            dispatcher,
+            logs.clone(),
+            connections,
+            stop.clone(),
+        );
+        let keys = keys::run(store.clone(), identity.cluster_id.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(keys));
+        let root = rotation::run(gate.clone(), identity.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(root));
         info!(addr = %config.listen, node.id = identity.node_id, "manager is listening");
         Ok(Self(Arc::new(Inner {
             cluster_id: identity.cluster_id.clone(),

@@ -1,4 +1,4 @@
-use engine_types::{Result, swarm};
+use engine_types::{Base64, Result, swarm};
 use swarm_wire::pb;
 
 use super::{
@@ -25,13 +25,15 @@ pub fn cluster_json(cluster: &pb::Cluster) -> swarm::Swarm {
 /// The part that `docker info` shows too: no tokens.
 pub fn cluster_info(cluster: &pb::Cluster) -> swarm::ClusterInfo {
     let ca = cluster.root_ca.clone().unwrap_or_default();
+    let issuer = ::swarm::ca::issuer_of(&ca);
     swarm::ClusterInfo {
         id: cluster.id.clone(),
         meta: meta_json(cluster.meta.as_ref()),
         spec: spec_json(cluster.spec.clone().unwrap_or_default()),
         tls_info: swarm::TLSInfo {
             trust_root: String::from_utf8_lossy(&ca.ca_cert).into_owned(),
-            ..Default::default()
+            cert_issuer_subject: issuer.clone().map(|(subject, _)| Base64(subject)),
+            cert_issuer_public_key: issuer.map(|(_, key)| Base64(key)),
         },
         root_rotation_in_progress: ca.root_rotation.is_some(),
         default_addr_pool: some(&cluster.default_address_pool),

@@ -78,6 +78,36 @@ pub(crate) fn issuer(
     Err(invalid("its issuer is not known"))
 }
 
+/// Subject and public key (both DER) of the first certificate of a bundle: as an issuer, it is known by them.
+pub(crate) fn subject_and_key(pem: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    let der = CertificateDer::from_pem_slice(pem).map_err(invalid)?;
+    let (_, x509) = X509Certificate::from_der(&der).map_err(invalid)?;
+    Ok((
+        x509.subject().as_raw().to_vec(),
+        x509.public_key().raw.to_vec(),
+    ))
+}
+
+pub(crate) fn is_ca(pem: &[u8]) -> Result<bool, Error> {
+    let der = CertificateDer::from_pem_slice(pem).map_err(invalid)?;
+    Ok(X509Certificate::from_der(&der).map_err(invalid)?.1.is_ca())
+}
+
+/// Whether the first certificate of a bundle was signed by that root's key.
+pub(crate) fn issued_by(pem: &[u8], root_pem: &[u8]) -> bool {
+    let der = |pem| CertificateDer::from_pem_slice(pem).ok();
+    let (Some(leaf), Some(root)) = (der(pem), der(root_pem)) else {
+        return false;
+    };
+    match (
+        X509Certificate::from_der(&leaf),
+        X509Certificate::from_der(&root),
+    ) {
+        (Ok((_, leaf)), Ok((_, root))) => leaf.verify_signature(Some(root.public_key())).is_ok(),
+        _ => false,
+    }
+}
+
 impl Subject {
     fn of(name: &X509Name<'_>) -> Self {
         let text = |mut values: Vec<Result<&str, _>>| match values.drain(..).next() {
@@ -108,8 +138,6 @@ fn invalid(error: impl std::fmt::Display) -> Error {
 mod tests {
     use std::time::Duration;
 
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-
     use super::*;
     use crate::ca::WORKER;
     use crate::ca::root::{Request, RootCa};
@@ -119,28 +147,17 @@ mod tests {
     #[test]
     fn while_a_root_is_replaced_the_issuer_is_the_new_one() {
         let (old, new) = (RootCa::create().unwrap(), RootCa::create().unwrap());
-        let text = |pem: &[u8]| String::from_utf8(pem.to_vec()).unwrap();
-        let key = |root: &RootCa| KeyPair::from_pem(&text(&root.key_pem)).unwrap();
-        let mut cross = CertificateParams::default();
-        cross.distinguished_name = rcgen::DistinguishedName::new();
-        cross
-            .distinguished_name
-            .push(DnType::CommonName, "swarm-ca");
-        cross.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = Issuer::from_ca_cert_pem(&text(&old.cert_pem), key(&old)).unwrap();
-        let cross = cross.signed_by(&key(&new), &issuer).unwrap().pem();
-
+        let cross = old.cross_sign(&new).unwrap();
         let request = Request::create().unwrap();
         let hour = Duration::from_secs(3600);
         let mut chain = new.sign(&request.csr_pem, "n", WORKER, "c", hour).unwrap();
-        chain.extend_from_slice(cross.as_bytes());
+        assert!(issued_by(&chain, &new.cert_pem) && !issued_by(&chain, &old.cert_pem));
+        chain.extend(cross);
         // Good under either root, before and after the managers switch.
         for root in [&old, &new] {
             let credentials = Credentials::new(&root.cert_pem, &chain, &request.key_pem).unwrap();
             let (_, public_key) = credentials.issuer;
-            let new = CertificateDer::from_pem_slice(&new.cert_pem).unwrap();
-            let (_, new) = X509Certificate::from_der(&new).unwrap();
-            assert_eq!(public_key, new.public_key().raw);
+            assert_eq!(public_key, subject_and_key(&new.cert_pem).unwrap().1);
         }
     }
 }

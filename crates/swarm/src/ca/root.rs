@@ -30,13 +30,7 @@ pub(crate) struct Request {
 impl RootCa {
     pub fn create() -> Result<Self, Error> {
         let key = KeyPair::generate().map_err(failed)?;
-        let mut params = params(
-            SystemTime::now(),
-            ROOT_VALIDITY,
-            &[(DnType::CommonName, CA)],
-        );
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let params = root_params(&[(DnType::CommonName, CA)]);
         Ok(Self {
             cert_pem: params.self_signed(&key).map_err(failed)?.pem().into(),
             key_pem: key.serialize_pem().into(),
@@ -97,6 +91,13 @@ impl Request {
     }
 }
 
+pub(super) fn root_params(subject: &[(DnType, &str)]) -> CertificateParams {
+    let mut params = params(SystemTime::now(), ROOT_VALIDITY, subject);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
 fn params(now: SystemTime, validity: Duration, subject: &[(DnType, &str)]) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.not_before = (now - BACKDATE).into();
@@ -108,11 +109,11 @@ fn params(now: SystemTime, validity: Duration, subject: &[(DnType, &str)]) -> Ce
     params
 }
 
-fn text(pem: &[u8]) -> Result<&str, Error> {
+pub(super) fn text(pem: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(pem).map_err(failed)
 }
 
-fn failed(error: impl std::fmt::Display) -> Error {
+pub(super) fn failed(error: impl std::fmt::Display) -> Error {
     Error::Other(format!("failed to sign node certificate: {error}"))
 }
 

@@ -7,7 +7,7 @@ use swarm_wire::pb;
 use tonic::Status;
 
 use super::refusal::Refusal;
-use super::{Control, nodes};
+use super::{Control, nodes, root};
 use crate::ca::token;
 
 const MIN_CERTIFICATE_EXPIRY: Duration = Duration::from_secs(3600);
@@ -24,9 +24,16 @@ impl Control {
         self.update(|tx| {
             let cluster = tx.state().clusters.get(id).ok_or_else(|| unknown(id))?;
             let mut cluster = cluster.as_ref().clone();
-            check_root(&cluster, &spec)?;
+            let root = cluster.root_ca.get_or_insert_default();
+            let mut spec = spec.clone();
+            if let Some(ca) = &mut spec.ca_config {
+                *root = root::wanted(root, ca)?;
+                // It is kept where it is used, and shown to nobody.
+                ca.signing_ca_cert.clear();
+                ca.signing_ca_key.clear();
+            }
             cluster.meta.get_or_insert_default().version = Some(pb::Version { index: version });
-            cluster.spec = Some(spec.clone());
+            cluster.spec = Some(spec);
             nodes::expire_blacklist(&mut cluster);
             let root = cluster.root_ca.get_or_insert_default();
             let tokens = root.join_tokens.get_or_insert_default();
@@ -87,22 +94,5 @@ fn check(spec: &pb::ClusterSpec, rotate: &pb::KeyRotation) -> Result<(), Refusal
     match ca.is_some_and(|ca| !ca.external_cas.is_empty()) {
         true => Err(Refusal::unimplemented("external CAs are not supported")),
         false => Ok(()),
-    }
-}
-
-/// A new root is asked for by a certificate, a key, or a higher number.
-fn check_root(cluster: &pb::Cluster, spec: &pb::ClusterSpec) -> Result<(), Refusal> {
-    let Some(ca) = &spec.ca_config else {
-        return Ok(());
-    };
-    let last = cluster
-        .root_ca
-        .as_ref()
-        .map_or(0, |root| root.last_forced_rotation);
-    match ca.signing_ca_cert.is_empty() && ca.signing_ca_key.is_empty() && ca.force_rotate == last {
-        true => Ok(()),
-        false => Err(Refusal::unimplemented(
-            "rotating the root CA is not supported",
-        )),
     }
 }

@@ -202,7 +202,7 @@ fn issued(node_id: String, node_membership: i32) -> pb::IssueNodeCertificateResp
     }
 }
 
-/// Signs with the cluster's CA.
+/// Signs with the cluster's CA, or with the one that is to follow it: that one's own certificate then goes along.
 pub(super) fn sign(
     cluster: &pb::Cluster,
     node_id: &str,
@@ -210,10 +210,11 @@ pub(super) fn sign(
     csr: Vec<u8>,
 ) -> Result<pb::Certificate, Status> {
     let ca = cluster.root_ca.clone().unwrap_or_default();
-    let root = RootCa {
-        cert_pem: ca.ca_cert,
-        key_pem: ca.ca_key,
+    let (cert_pem, key_pem, intermediate) = match ca.root_rotation {
+        Some(next) => (next.ca_cert, next.ca_key, next.cross_signed_ca_cert),
+        None => (ca.ca_cert, ca.ca_key, Vec::new()),
     };
+    let root = RootCa { cert_pem, key_pem };
     let expiry = cluster
         .spec
         .as_ref()
@@ -224,9 +225,10 @@ pub(super) fn sign(
         pb::NodeRole::Manager => MANAGER,
         pb::NodeRole::Worker => WORKER,
     };
-    let certificate = root
+    let mut certificate = root
         .sign(&csr, node_id, unit, &cluster.id, expiry)
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    certificate.extend(intermediate);
     Ok(pb::Certificate {
         role: role.into(),
         csr,

@@ -1,8 +1,11 @@
 //! Making a swarm, joining it, staying in it.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::common::{LOOPBACK, Node, Swarm, config, init_with};
+use crate::common::{Fake, LOOPBACK, Node, Swarm, config, init_with};
+use raft_store::State;
+use swarm::agent::{self, Agent};
 use swarm::ca::{self, Identity};
 use swarm::manager::{Error, Manager};
 use swarm_wire::pb;
@@ -243,6 +246,97 @@ async fn certificates_are_renewed_under_the_same_id() {
         dir: swarm.dir,
     };
     swarm.until_node(node.id(), NodeState::Ready).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_root_comes_when_every_node_has_followed() {
+    let swarm = Swarm::new().await;
+    // The manager is a node too.
+    let own = agent::Config {
+        dir: swarm.dir.path().to_owned(),
+        managers: vec![swarm.addr()],
+        availability: 0,
+    };
+    let own = Agent::start(own, swarm.identity.clone(), Arc::new(Fake::default()));
+    let own = own.await.unwrap();
+    let (one, late) = (swarm.join().await, swarm.join().await);
+    for id in [&swarm.identity.node_id, one.id(), late.id()] {
+        swarm.until_node(id, NodeState::Ready).await;
+    }
+    let (old, token) = (swarm.cluster(), swarm.token());
+    let (late_id, late_dir) = (late.id().to_owned(), late.dir);
+    late.agent.stop(false).await;
+
+    let mut spec = old.spec.clone().unwrap();
+    spec.ca_config.as_mut().unwrap().force_rotate += 1;
+    let version = old.meta.as_ref().unwrap().version.unwrap().index;
+    let control = swarm.manager.control();
+    let rotation = pb::KeyRotation::default();
+    control
+        .update_cluster(&old.id, version, spec, rotation)
+        .await
+        .unwrap();
+    let root = |cluster: &pb::Cluster| cluster.root_ca.clone().unwrap();
+    let next = root(&swarm.cluster()).root_rotation.unwrap().ca_cert;
+    // While one is away the old root stays, and who comes is let in by it.
+    let issuer = ca::issuer_of(&root(&swarm.cluster())).unwrap();
+    let followed = |node: &Arc<pb::Node>| {
+        let tls = node
+            .description
+            .clone()
+            .and_then(|d| d.tls_info)
+            .unwrap_or_default();
+        (tls.cert_issuer_subject, tls.cert_issuer_public_key) == issuer
+    };
+    let new = swarm.join().await;
+    for id in [&swarm.identity.node_id, one.id(), new.id()] {
+        swarm
+            .until("it follows", |view| followed(&view.nodes[id]))
+            .await;
+    }
+    assert_eq!(
+        root(&swarm.cluster()).ca_cert,
+        old.root_ca.clone().unwrap().ca_cert
+    );
+    assert_eq!(swarm.token(), token);
+
+    let identity = Identity::load(late_dir.path()).unwrap().unwrap();
+    assert_eq!(identity.node_id, late_id);
+    let late = Node::start(&swarm, late_dir, identity, Fake::default()).await;
+    let is_new = |view: &State| root(view.clusters.values().next().unwrap()).ca_cert == next;
+    swarm.until("the new root", is_new).await;
+    assert_eq!(root(&swarm.cluster()).root_rotation, None);
+    assert_ne!(swarm.token(), token);
+    for dir in [&swarm.dir, &one.dir, &late.dir, &new.dir] {
+        let trusted =
+            || std::fs::read(dir.path().join("certificates/swarm-root-ca.crt")).unwrap() == next;
+        let begun = std::time::Instant::now();
+        while !trusted() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "a node does not trust the new root"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let last = swarm.join().await;
+    swarm.until_node(last.id(), NodeState::Ready).await;
+    // And it holds over a restart of everything.
+    own.stop(false).await;
+    let addr = swarm.manager.local_addr();
+    swarm.manager.stop().await;
+    let identity = Identity::load(swarm.dir.path()).unwrap().unwrap();
+    let manager = Manager::restart(config(&swarm.dir, addr), identity.clone())
+        .await
+        .unwrap();
+    let swarm = Swarm {
+        manager,
+        identity,
+        dir: swarm.dir,
+    };
+    for node in [&one, &late, &new, &last] {
+        swarm.until_node(node.id(), NodeState::Ready).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
