@@ -16,6 +16,7 @@
 //! * [`executor`], [`task`], [`attachment`], [`request`], [`secrets`]: what the agent runs here.
 //! * [`logs`]: what tasks here have written, and what a service's tasks have written anywhere.
 //! * [`gossip_glue`]: endpoints told to other nodes, and theirs to this one.
+//! * [`migrate`]: a node's move from Docker's engine to this one and back, while neither runs.
 //!
 //! It decides nothing about scheduling or addresses (crate `swarm`) and touches no packet (crates `cnm`, `netstate`).
 
@@ -33,6 +34,7 @@ mod lifecycle;
 mod logs;
 mod lookup;
 mod member;
+pub mod migrate;
 mod networks;
 mod objects;
 mod request;

@@ -264,6 +264,16 @@ impl Cluster {
             return;
         };
         member.agent.clone().stop(false).await;
+        // Others keep the rows of a node that is silent for a while: it may come back. Where it has none they need not wait.
+        let networks = self.inner.networks.overlay_view().borrow().clone();
+        if networks
+            .networks
+            .values()
+            .all(|endpoints| endpoints.is_empty())
+            && let Some(glue) = member.executor.glue.lock().await.take()
+        {
+            glue.gossip.leave().await;
+        }
         if let Some(manager) = &member.manager {
             manager.clone().stop().await;
         }

@@ -132,6 +132,12 @@ impl ContainerTask {
             .map(|d| d.seconds + i64::from(d.nanos > 0))
     }
 
+    /// As the managers, or this node's own database, remember it.
+    fn ran(&self) -> bool {
+        let state = self.task.status.as_ref().map_or(0, |status| status.state);
+        state >= i32::from(pb::TaskState::Running)
+    }
+
     fn has_names(&self) -> bool {
         request::swarm_networks(&self.task).next().is_some()
     }
@@ -140,13 +146,15 @@ impl ContainerTask {
 #[async_trait]
 impl TaskController for ContainerTask {
     async fn prepare(&mut self) -> Result<(), TaskError> {
+        // It ran before this engine was the node's, or somebody removed it while the daemon was away.
+        if self.ran() && self.engine.resolve(&self.name).is_err() {
+            return Err(TaskError::Fatal("task: container was removed".into()));
+        }
         self.create().await.map_err(fatal)
     }
 
     async fn start(&mut self) -> Result<(), TaskError> {
-        let ran =
-            self.task.status.as_ref().map_or(0, |s| s.state) >= i32::from(pb::TaskState::Running);
-        if ran && !self.state().await.map_err(fatal)?.running {
+        if self.ran() && !self.state().await.map_err(fatal)?.running {
             // It ended while the daemon was away: `wait` has its exit code, and it must not run again.
             return Ok(());
         }

@@ -18,6 +18,9 @@ use crate::settings::Settings;
 /// What Docker's clients compare themselves with, and which of ours it is.
 const ENGINE_VERSION: &str = concat!("28.5.2+pontoon.", env!("CARGO_PKG_VERSION"));
 
+/// By which links, rules and tables in the kernel are known as ours.
+pub const MARK: &str = "pontoon";
+
 pub fn run(matches: &ArgMatches) -> Result<()> {
     if matches.get_flag("version") {
         println!("Docker version {ENGINE_VERSION}, build pontoon");
@@ -131,7 +134,7 @@ async fn rooms(settings: &Settings) -> Result<(Backend, cluster::Cluster)> {
     let netns_dir = settings.exec_root.join("netns");
     let netstate = netstate::NetState::start(netstate::Config {
         netns_dir,
-        mark: "pontoon".into(),
+        mark: MARK.into(),
         cgroup: engine::unified_cgroup(&settings.cgroup_parent),
     })
     .await

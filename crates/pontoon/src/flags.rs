@@ -173,6 +173,7 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(daemon())
+        .subcommand(crate::migrate_command::command())
         .subcommand(crate::lab_command::command())
 }
 

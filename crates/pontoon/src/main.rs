@@ -1,6 +1,7 @@
-//! The `pontoon` program: `pontoon daemon` (also when it is called `pontoond` or `dockerd`) and `pontoon lab`.
+//! The `pontoon` program: `pontoon daemon` (also when it is called `pontoond` or `dockerd`), `pontoon migrate`, `pontoon lab`.
 //!
-//! Wiring only: flags and files in ([`flags`], [`settings`]), rooms put together ([`daemon`]), labs for people ([`lab`]).
+//! Wiring only: flags and files in ([`flags`], [`settings`]), rooms put together ([`daemon`]), a node that changes its
+//! engine ([`migrate_command`]), labs for people ([`lab`]).
 
 #![forbid(unsafe_code)]
 
@@ -8,6 +9,7 @@ mod daemon;
 mod flags;
 mod host;
 mod lab_command;
+mod migrate_command;
 mod notify;
 mod settings;
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     let matches = flags::command().get_matches_from(args);
     let result = match matches.subcommand() {
         Some(("daemon", m)) => daemon::run(m),
+        Some(("migrate", m)) => migrate_command::run(m),
         Some(("lab", m)) => lab_command::run(m),
         _ => Ok(()),
     };

@@ -20,7 +20,7 @@ mod task;
 mod worker;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,12 @@ const MAX_BACKOFF: Duration = Duration::from_secs(8);
 /// A Docker manager demotes only what is in its Raft group already, so there is no way back but this.
 const NO_MANAGER: &str = "this engine cannot become a manager of this swarm yet and stays a worker; \
      to undo the promotion, remove the node (docker node rm --force) and join it again with the worker token";
+
+/// `host:port` of the managers that the node whose files are in `dir` knew last.
+pub fn known_managers(dir: &Path) -> Vec<String> {
+    let peers = Remotes::load(dir, &[]).peers();
+    peers.into_iter().map(|peer| peer.addr).collect()
+}
 
 /// What runs tasks on this node. The agent calls it; errors come back as task states.
 #[async_trait]
