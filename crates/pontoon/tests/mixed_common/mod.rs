@@ -1,4 +1,5 @@
 //! Swarms of both kinds of engine, and what must be true on every node of them.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::path::Path;
 use lab::Host;
 use serde_json::Value;
 
-use crate::common::{Shell as _, World, init, join, until};
+use crate::common::{Shell as _, World, init, join};
 
 /// Both daemons, two tests at a time, on a machine that does other things too.
 pub const PATIENCE: u64 = 30;
@@ -250,10 +251,16 @@ pub fn seen(host: &Host, network: &str) -> (BTreeSet<String>, BTreeMap<String, B
 /// The daemons agree about the network.
 pub fn agree(hosts: &[Host], network: &str) {
     let addresses: BTreeSet<_> = hosts.iter().map(|h| h.addr.to_string()).collect();
-    until(PATIENCE, "all nodes see the same peers and tasks", || {
-        let views: Vec<_> = hosts.iter().map(|h| seen(h, network)).collect();
-        views
+    let mut views = Vec::new();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(PATIENCE);
+    while std::time::Instant::now() < end {
+        views = hosts.iter().map(|h| seen(h, network)).collect();
+        if views
             .iter()
             .all(|view| *view == views[0] && view.0 == addresses)
-    });
+        {
+            return;
+        }
+    }
+    panic!("after {PATIENCE} s the nodes see different peers or tasks: {views:#?}");
 }
