@@ -1,4 +1,5 @@
-//! Pontoon and Docker, side by side: two labs of two hosts, the same steps in turn, medians and their ratio.
+//! Pontoon and Docker, side by side: labs of two hosts, the same steps in turn, medians and their ratio. What is said of
+//! mixed swarms compares one host of each with two of Docker's.
 //!
 //! Both engines are driven by the same client (the stock `docker` CLI, or the same HTTP request), use the same image and
 //! the same runtime (runc), and look up no registry. Traffic between hosts stays on one segment. A figure is the median of
@@ -12,18 +13,21 @@
 mod api;
 mod dns;
 mod memory;
+mod mixed;
 mod report;
 mod service;
 mod start;
 mod traffic;
 mod world;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
 use report::{Better, Report};
-use world::World;
+use world::Engine::{Docker, Pontoon};
+use world::{Engines, World};
 
 /// One figure: what it is called, which way is good, how often it is taken, and how.
 struct Measure {
@@ -33,6 +37,8 @@ struct Measure {
     rounds: usize,
     /// What the issue asks of the ratio Pontoon/Docker.
     aim: f64,
+    /// What stands against Docker alone: Pontoon alone, or a swarm of both.
+    ours: Engines,
     take: fn(&World) -> Result<f64>,
 }
 
@@ -43,6 +49,7 @@ const MEASURES: &[Measure] = &[
         better: Better::Higher,
         rounds: 5,
         aim: 1.0,
+        ours: [Pontoon; 2],
         take: traffic::throughput,
     },
     Measure {
@@ -51,6 +58,7 @@ const MEASURES: &[Measure] = &[
         better: Better::Lower,
         rounds: 5,
         aim: 1.0,
+        ours: [Pontoon; 2],
         take: traffic::round_trip,
     },
     Measure {
@@ -59,6 +67,7 @@ const MEASURES: &[Measure] = &[
         better: Better::Lower,
         rounds: 11,
         aim: 1.0 / 3.0,
+        ours: [Pontoon; 2],
         take: start::returns,
     },
     Measure {
@@ -67,6 +76,7 @@ const MEASURES: &[Measure] = &[
         better: Better::Lower,
         rounds: 11,
         aim: 1.0 / 3.0,
+        ours: [Pontoon; 2],
         take: start::first_ping,
     },
     Measure {
@@ -75,6 +85,7 @@ const MEASURES: &[Measure] = &[
         better: Better::Lower,
         rounds: 5,
         aim: 1.0 / 3.0,
+        ours: [Pontoon; 2],
         take: service::four,
     },
     Measure {
@@ -83,6 +94,7 @@ const MEASURES: &[Measure] = &[
         better: Better::Lower,
         rounds: 3,
         aim: 1.0 / 3.0,
+        ours: [Pontoon; 2],
         take: service::twenty,
     },
     Measure {
@@ -91,6 +103,7 @@ const MEASURES: &[Measure] = &[
         better: Better::Lower,
         rounds: 3,
         aim: 1.0 / 5.0,
+        ours: [Pontoon; 2],
         take: memory::resident,
     },
     Measure {
@@ -99,7 +112,44 @@ const MEASURES: &[Measure] = &[
         better: Better::Higher,
         rounds: 5,
         aim: 1.0,
+        ours: [Pontoon; 2],
         take: dns::rate,
+    },
+    Measure {
+        name: "mixed: service on Pontoon, first ping from Docker",
+        unit: "ms",
+        better: Better::Lower,
+        rounds: 7,
+        aim: 1.0,
+        ours: [Pontoon, Docker],
+        take: mixed::first_ping,
+    },
+    Measure {
+        name: "mixed: service on Docker, first ping from Pontoon",
+        unit: "ms",
+        better: Better::Lower,
+        rounds: 7,
+        aim: 1.0,
+        ours: [Docker, Pontoon],
+        take: mixed::first_ping,
+    },
+    Measure {
+        name: "mixed: row of a Pontoon node on a Docker node",
+        unit: "ms",
+        better: Better::Lower,
+        rounds: 7,
+        aim: 1.0,
+        ours: [Pontoon, Docker],
+        take: mixed::row,
+    },
+    Measure {
+        name: "mixed: row of a Docker node on a Pontoon node",
+        unit: "ms",
+        better: Better::Lower,
+        rounds: 7,
+        aim: 1.0,
+        ours: [Docker, Pontoon],
+        take: mixed::row,
     },
 ];
 
@@ -129,17 +179,23 @@ fn main() -> Result<()> {
     let binary = binary
         .context("usage: bench PONTOON [--format table|json] [--only WORD]")?
         .canonicalize()?;
-    eprintln!("starting two labs of two hosts");
-    let worlds = [World::pontoon(&binary)?, World::docker()?];
+    let wanted: Vec<_> = MEASURES.iter().filter(|m| m.name.contains(&only)).collect();
+    let mut worlds: BTreeMap<Engines, World> = BTreeMap::new();
     let mut report = Report::default();
-    for measure in MEASURES.iter().filter(|m| m.name.contains(&only)) {
+    for measure in wanted {
+        let pair = [measure.ours, [Docker; 2]];
+        for engines in pair {
+            if !worlds.contains_key(&engines) {
+                eprintln!("starting a lab of two hosts: {engines:?}");
+                worlds.insert(engines, World::new(&binary, engines)?);
+            }
+        }
         let mut figures = [Vec::new(), Vec::new()];
         for round in 1..=measure.rounds {
             eprintln!("{} {round}/{}", measure.name, measure.rounds);
-            for (world, figures) in worlds.iter().zip(&mut figures) {
+            for (world, figures) in pair.iter().filter_map(|p| worlds.get(p)).zip(&mut figures) {
                 figures.push(
-                    (measure.take)(world)
-                        .with_context(|| format!("{}: {}", world.engine, measure.name))?,
+                    (measure.take)(world).with_context(|| format!("{world}: {}", measure.name))?,
                 );
             }
         }
@@ -150,7 +206,7 @@ fn main() -> Result<()> {
     } else {
         report.print_table()
     }
-    for world in worlds {
+    for world in worlds.into_values() {
         let left = world.down();
         if !left.is_empty() {
             bail!("left behind: {}", left.join(", "));

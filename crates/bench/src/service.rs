@@ -37,18 +37,23 @@ fn create(world: &World, replicas: u64) -> Result<f64> {
         }
     }
     world.h1.docker_ok("service rm bench")?;
+    gone(world)?;
+    match took {
+        Some(took) => Ok(took.as_secs_f64() * 1000.0),
+        None => bail!("not all of {replicas} tasks ran within a minute"),
+    }
+}
+
+/// Both hosts must be quiet again before the next figure.
+pub fn gone(world: &World) -> Result<()> {
     let removed = Instant::now();
-    // Both hosts must be quiet again before the next figure.
     while containers(world)? > 0 {
         if removed.elapsed() > Duration::from_secs(60) {
             bail!("tasks of a removed service still run");
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    match took {
-        Some(took) => Ok(took.as_secs_f64() * 1000.0),
-        None => bail!("not all of {replicas} tasks ran within a minute"),
-    }
+    Ok(())
 }
 
 fn states(world: &World) -> Result<Vec<String>> {

@@ -7,24 +7,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use lab::{Host, Lab};
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Engine {
     Pontoon,
     Docker,
 }
 
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Pontoon {
-            "Pontoon"
-        } else {
-            "Docker"
-        })
-    }
-}
+/// The engine of h1, which manages the swarm, and the one of h2.
+pub type Engines = [Engine; 2];
 
 pub struct World {
-    pub engine: Engine,
+    engines: Engines,
     lab: Lab,
     pub h1: Host,
     pub h2: Host,
@@ -34,23 +27,15 @@ pub struct World {
 pub const NETWORK: &str = "att";
 
 impl World {
-    pub fn pontoon(binary: &Path) -> Result<Self> {
-        Self::build(Engine::Pontoon, |host| {
-            host.spawn_pontoon(binary, &["--log-level", "warn"])
-        })
-    }
-
-    pub fn docker() -> Result<Self> {
-        Self::build(Engine::Docker, |host| {
-            host.spawn_dockerd(&["--log-level", "warn"])
-        })
-    }
-
-    fn build(engine: Engine, spawn: impl Fn(&Host) -> Result<()>) -> Result<Self> {
+    pub fn new(binary: &Path, engines: Engines) -> Result<Self> {
         let lab = Lab::new(&[2])?;
         let (h1, h2) = (lab.host("h1")?, lab.host("h2")?);
-        for host in [&h1, &h2] {
-            spawn(host)?;
+        for (host, engine) in [&h1, &h2].into_iter().zip(engines) {
+            let flags = ["--log-level", "warn"];
+            match engine {
+                Engine::Pontoon => host.spawn_pontoon(binary, &flags)?,
+                Engine::Docker => host.spawn_dockerd(&flags)?,
+            }
             host.import_busybox()?;
         }
         h1.docker_ok(&format!("swarm init --advertise-addr {}", h1.addr))?;
@@ -64,7 +49,7 @@ impl World {
             "run -d --name c2 --network {NETWORK} busybox sleep 36000"
         ))?;
         let world = Self {
-            engine,
+            engines,
             lab,
             h1,
             h2,
@@ -79,7 +64,7 @@ impl World {
             .success()
         {
             if up.elapsed() > Duration::from_secs(20) {
-                bail!("{engine}: c1 and c2 do not reach each other");
+                bail!("{world}: c1 and c2 do not reach each other");
             }
         }
         Ok(world)
@@ -101,5 +86,14 @@ impl World {
 
     pub fn down(self) -> Vec<String> {
         self.lab.down()
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.engines {
+            [h1, h2] if h1 == h2 => write!(f, "{h1:?}"),
+            [h1, h2] => write!(f, "{h1:?} with {h2:?}"),
+        }
     }
 }
