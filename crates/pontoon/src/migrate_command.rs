@@ -95,6 +95,7 @@ async fn back(roots: &Roots) -> Result<()> {
     let config = netstate::Config {
         netns_dir: roots.exec.join("netns"),
         mark: MARK.into(),
+        cgroup: None,
     };
     let kernel = netstate::NetState::start(config).await?;
     Ok(roots.undo(&kernel).await?)

@@ -113,7 +113,8 @@ fn three_docker_managers_and_four_workers_of_both_kinds_outlive_it_all() {
     h1.power_off().unwrap();
     for node in ["h4", "h5"] {
         let ready = format!("docker node ls -f name={node} --format '{{{{.Status}}}}'");
-        eventually(PATIENCE, "Ready".to_owned(), || {
+        // An election takes the others up to twenty seconds.
+        eventually(2 * PATIENCE, "Ready".to_owned(), || {
             h2.sh(&ready).stdout.trim().to_owned()
         });
     }

@@ -263,6 +263,8 @@ impl Inner {
     async fn keep_in_session(&self) {
         let mut backoff = Duration::ZERO;
         let mut session_id = String::new();
+        // Managers that are still to be tried before the next long pause.
+        let mut left = 0_usize;
         loop {
             let Some(addr) = self.remotes().select(rand::random_range(0.0..1.0)) else {
                 self.failed("no manager is known".into());
@@ -275,18 +277,27 @@ impl Inner {
                 continue;
             }
             if registered {
-                backoff = Duration::ZERO;
+                (backoff, left) = (Duration::ZERO, 0);
             }
-            backoff = (FIRST_BACKOFF + 2 * backoff).min(MAX_BACKOFF);
+            self.remotes().observe(&addr, false);
+            // One after the other in quick succession: the next one may lead.
+            let pause = match self.remotes().all_failed() {
+                true if left == 0 => {
+                    left = self.remotes().peers().len();
+                    backoff = (FIRST_BACKOFF + 2 * backoff).min(MAX_BACKOFF);
+                    backoff
+                }
+                _ => FIRST_BACKOFF,
+            };
             info!(
                 manager = addr,
                 status = status_text(&ended),
-                ?backoff,
+                ?pause,
                 "session failed"
             );
-            self.remotes().observe(&addr, false);
             self.failed(status_text(&ended));
-            tokio::time::sleep(backoff.mul_f64(rand::random_range(0.0..1.0))).await;
+            left = left.saturating_sub(1);
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.0..1.0))).await;
         }
     }
 

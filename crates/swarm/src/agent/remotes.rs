@@ -29,6 +29,8 @@ pub(super) struct Remotes {
 struct Remote {
     node_id: String,
     weight: i64,
+    /// 0: it works. Else the failures' order.
+    failed: u64,
 }
 
 impl Remotes {
@@ -96,30 +98,42 @@ impl Remotes {
         peers.collect()
     }
 
-    /// Chooses by weight; `random` is in 0 to 1.
+    /// Chooses by weight among those that work; `random` is in 0 to 1. When none does, the one that failed longest ago.
     pub fn select(&self, random: f64) -> Option<String> {
-        let total: i64 = self.known.values().map(|remote| remote.weight).sum();
+        let working = || self.known.iter().filter(|(_, remote)| remote.failed == 0);
+        let total: i64 = working().map(|(_, remote)| remote.weight).sum();
         let mut point = random * total as f64;
-        for (addr, remote) in &self.known {
+        for (addr, remote) in working() {
             point -= remote.weight as f64;
             if point < 0.0 {
                 return Some(addr.clone());
             }
         }
-        self.known.keys().next_back().cloned()
+        let failed = self.known.iter().min_by_key(|(_, remote)| remote.failed);
+        let chosen = working().last().or(failed);
+        chosen.map(|(addr, _)| addr.clone())
     }
 
     /// A manager that failed is the last resort until it works again.
     pub fn observe(&mut self, addr: &str, works: bool) {
+        let last = self.known.values().map(|remote| remote.failed).max();
         if let Some(remote) = self.known.get_mut(addr) {
-            remote.weight = if works { DEFAULT_WEIGHT } else { 1 };
+            remote.failed = if works { 0 } else { last.unwrap_or(0) + 1 };
         }
+    }
+
+    pub fn all_failed(&self) -> bool {
+        self.known.values().all(|remote| remote.failed > 0)
     }
 }
 
 impl Remote {
     fn new(node_id: String, weight: i64) -> Self {
-        Self { node_id, weight }
+        Self {
+            node_id,
+            weight,
+            failed: 0,
+        }
     }
 }
 
@@ -163,5 +177,21 @@ mod tests {
         remotes.observe("a:1", true);
         assert_eq!(remotes.select(0.4).as_deref(), Some("a:1"));
         assert_eq!(remotes.select(1.0).as_deref(), Some("b:2"));
+    }
+
+    /// Regression: with all of them failed, a dead one was tried again and again while another had become the leader.
+    #[test]
+    fn when_all_have_failed_each_has_its_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let addrs = ["a:1".to_owned(), "b:2".to_owned(), "c:3".to_owned()];
+        let mut remotes = Remotes::load(dir.path(), &addrs);
+        let mut tried = Vec::new();
+        for _ in 0..6 {
+            let addr = remotes.select(0.0).unwrap();
+            remotes.observe(&addr, false);
+            tried.push(addr);
+        }
+        assert!(remotes.all_failed());
+        assert_eq!(tried, [addrs.clone(), addrs].concat());
     }
 }
