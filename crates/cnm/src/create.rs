@@ -156,7 +156,14 @@ impl State {
             scope: Scope::Swarm,
             ..Network::default()
         };
-        self.drivers.get(&options.driver)?.validate(&network, &[])
+        let driver = self.drivers.get(&options.driver)?;
+        if driver.capability().scope == Scope::Local {
+            return Err(Error::not_implemented(format!(
+                "network {name}: a {} network cannot have scope swarm yet: create one on each node, without --scope",
+                driver.name()
+            )));
+        }
+        driver.validate(&network, &[])
     }
 
     /// The network that `--config-from` names lends its settings.
