@@ -1,10 +1,11 @@
 //! The kernel as the controller sees it: a seam, so that everything above runs without root as well.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use engine_types::{Error, Result};
-use netstate::{Flows, NetState, Ns, Owned};
+use netstate::{Comparison, Flows, NetState, Ns, Owned};
 
 #[async_trait]
 pub(crate) trait Kernel: Send + Sync + 'static {
@@ -22,6 +23,10 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     ) -> Result<bool, netstate::Error>;
     /// Connections can be balanced when they are made.
     fn balances(&self) -> bool;
+    /// What differs, left as it is.
+    async fn compare(&self) -> Result<Comparison, netstate::Error>;
+    /// Puts nothing right for so long.
+    async fn hold(&self, time: Duration) -> Result<(), netstate::Error>;
     fn netns_path(&self, ns: &Ns) -> PathBuf;
     /// Runs `job` on a thread inside `ns`.
     async fn enter(&self, ns: &Ns, job: Box<dyn FnOnce() + Send>) -> Result<(), netstate::Error>;
@@ -47,6 +52,12 @@ impl Kernel for NetState {
     }
     fn balances(&self) -> bool {
         NetState::balances(self)
+    }
+    async fn compare(&self) -> Result<Comparison, netstate::Error> {
+        NetState::compare(self).await
+    }
+    async fn hold(&self, time: Duration) -> Result<(), netstate::Error> {
+        NetState::hold(self, time).await
     }
     fn netns_path(&self, ns: &Ns) -> PathBuf {
         NetState::netns_path(self, ns)

@@ -27,7 +27,9 @@ mod address;
 mod connect;
 mod controller;
 mod create;
+mod drift;
 pub mod driver;
+mod explain;
 mod filter;
 mod inspect;
 mod ipam_check;
@@ -49,6 +51,7 @@ mod swarm;
 mod transition;
 
 pub use controller::{Config, Controller, NetworkEvent};
+pub use explain::{Known, Target};
 pub use overlay::{
     LocalEndpoint, NameRecord, OverlayView, Peer, Port, Subnet, SwarmNetwork, SwarmNetworks,
 };

@@ -284,12 +284,17 @@ impl State {
             .collect()
     }
 
-    fn peer(&self, network: &str, ip: &IpAddr) -> Option<Vec<Row>> {
-        let known = self.network(network).ok()?;
+    /// Who on another host has the address.
+    pub fn peer_at(&self, network: &str, ip: &IpAddr) -> Option<&Peer> {
         let remote = self.remote.get(network)?;
         let claims = remote.claims.get(ip)?.iter().rev();
         let mut peers = claims.filter_map(|endpoint| remote.peers.get(endpoint));
-        let peer = peers.find(|peer| Some(peer.vtep) != self.host.vtep)?;
+        peers.find(|peer| Some(peer.vtep) != self.host.vtep)
+    }
+
+    fn peer(&self, network: &str, ip: &IpAddr) -> Option<Vec<Row>> {
+        let known = self.network(network).ok()?;
+        let peer = self.peer_at(network, ip)?;
         Some(self.driver(known).ok()?.peer_rows(known, peer))
     }
 

@@ -28,6 +28,8 @@ pub struct FakeKernel {
     pub fail_in: AtomicUsize,
     pub batches: AtomicUsize,
     pub forgotten: Mutex<Vec<netstate::Flows>>,
+    /// What a comparison finds.
+    pub differences: Mutex<Vec<netstate::Difference>>,
 }
 
 #[async_trait]
@@ -67,6 +69,16 @@ impl Kernel for FakeKernel {
     }
     fn balances(&self) -> bool {
         true
+    }
+    async fn compare(&self) -> Result<netstate::Comparison, netstate::Error> {
+        let differences = self.differences.lock().unwrap().clone();
+        Ok(netstate::Comparison {
+            differences,
+            ..netstate::Comparison::default()
+        })
+    }
+    async fn hold(&self, _time: std::time::Duration) -> Result<(), netstate::Error> {
+        Ok(())
     }
     fn netns_path(&self, ns: &Ns) -> PathBuf {
         PathBuf::from(format!("/netns/{ns:?}"))

@@ -12,6 +12,7 @@ mod error;
 mod go;
 pub mod image;
 pub mod network;
+pub mod pontoon;
 pub mod swarm;
 pub mod system;
 pub mod volume;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cnm::{ConnectRequest, Mode, Sandbox, SandboxSpec};
+use cnm::{ConnectRequest, Known, Mode, Sandbox, SandboxSpec, Target};
 use engine_types::container::{
     DefaultNetworkSettings, NetworkSettings, NetworkSettingsBase, PortBinding,
 };
 use engine_types::network::{ConnectOptions, DisconnectOptions, EndpointSettings};
+use engine_types::pontoon::Explanation;
 use engine_types::{Error, Result};
 
 use crate::Engine;
@@ -236,6 +237,23 @@ impl Engine {
         self.inner.save(&container)?.await
     }
 
+    /// Why a container reaches another one of this host, or a name or an address, or does not.
+    pub async fn explain(&self, from: &str, to: &str) -> Result<Explanation> {
+        let name = |container: &Container| container.with(|record| record.name.clone());
+        let source = self.inner.find(from)?;
+        let source_name = name(&source);
+        let networks = &self.inner.networks;
+        let from = known(&source.id, &source_name);
+        match self.inner.find(to) {
+            Ok(target) => {
+                let target_name = name(&target);
+                let to = Target::Container(known(&target.id, &target_name));
+                networks.explain(from, to).await
+            }
+            Err(_) => networks.explain(from, Target::Named(to)).await,
+        }
+    }
+
     /// Tells the networks that the container is up, unless the swarm does it.
     pub(crate) async fn announce(&self, container: &Container) {
         if container.with(|record| record.managed) {
@@ -245,6 +263,11 @@ impl Engine {
             tracing::warn!(id = container.id, %error, "the container's names were not announced");
         }
     }
+}
+
+fn known<'a>(id: &'a str, name: &'a str) -> Known<'a> {
+    let name = name.trim_start_matches('/');
+    Known { id, name }
 }
 
 fn check_connect(record: &Record, network: &str) -> Result<()> {

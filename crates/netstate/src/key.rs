@@ -78,6 +78,11 @@ impl Key {
 }
 
 impl Row {
+    /// The namespace that it is about.
+    pub fn ns(&self) -> Ns {
+        self.key().ns
+    }
+
     pub(crate) fn key(&self) -> Key {
         let (ns, item) = match self {
             Row::Netns(ns) => (ns, Item::Netns),

@@ -35,6 +35,7 @@ mod text;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use rustix::event::EventfdFlags;
 use tokio::sync::oneshot;
@@ -181,6 +182,17 @@ impl NetState {
         self.call(Core::audit).await
     }
 
+    /// Compares everything with the kernel now and leaves it as it is.
+    pub async fn compare(&self) -> Result<Comparison, Error> {
+        self.call(Core::compare).await
+    }
+
+    /// Puts nothing right for so long, so that somebody can try something by hand; nought ends it. What owners ask for is
+    /// still done, and afterwards everything is put right that happened meanwhile.
+    pub async fn hold(&self, time: Duration) -> Result<(), Error> {
+        self.call(move |core| core.hold(time)).await
+    }
+
     async fn call<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Core) -> T + Send + 'static,
@@ -226,4 +238,21 @@ pub struct Stats {
     pub healed: u64,
     /// Rows that could not be made or put right.
     pub failed: u64,
+}
+
+/// Something in the kernel that is not as it is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What is wanted; of what nobody wants, what is there. The table, where rules of a chain are missing or out of order.
+    pub row: Row,
+    pub text: String,
+}
+
+/// What is wanted against what is there, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison {
+    pub stats: Stats,
+    /// How long healing is still held.
+    pub held: Duration,
+    pub differences: Vec<Difference>,
 }

@@ -158,9 +158,11 @@ pub fn diff(ns: &Ns, desired: &Desired, seen: &Observed, mark: &str, sweep: bool
                 }
             }
         };
-        let words = match &old {
-            None => format!("{row} was missing"),
-            Some(old) => format!("{row} was {old} instead"),
+        let down = |name: &String| seen.links.get(name).is_some_and(|link| !link.up);
+        let words = match (&old, &key.item) {
+            (None, _) => format!("{row} was missing"),
+            (Some(_), Item::Link(name)) if down(name) => format!("{row} was down"),
+            (Some(old), _) => format!("{row} was {old} instead"),
         };
         found.push((
             words,
@@ -211,6 +213,7 @@ fn peer_drift<'a>(
     };
     match seen.links.get(name) {
         None => Some((format!("peer {name} of {row} was missing"), row)),
+        Some(there) if !there.up => Some((format!("peer {name} of {row} was down"), row)),
         Some(there) if link::fit_peer(peer.mac, link.mtu, there) != link::Fit::Good => {
             Some((format!("peer {name} of {row} was changed"), row))
         }

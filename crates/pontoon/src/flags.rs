@@ -174,6 +174,8 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(daemon())
         .subcommand(crate::migrate_command::command())
+        .subcommand(crate::operate::drift_command())
+        .subcommand(crate::operate::network_command())
         .subcommand(crate::lab_command::command())
 }
 

@@ -1,16 +1,19 @@
-//! The `pontoon` program: `pontoon daemon` (also when it is called `pontoond` or `dockerd`), `pontoon migrate`, `pontoon lab`.
+//! The `pontoon` program: `pontoon daemon` (also when it is called `pontoond` or `dockerd`), what an administrator asks it
+//! (`pontoon drift`, `pontoon network explain`), `pontoon migrate`, and `pontoon lab`.
 //!
-//! Wiring only: flags and files in ([`flags`], [`settings`]), rooms put together ([`daemon`]), a node that changes its
-//! engine ([`migrate_command`]), labs for people ([`lab`]).
+//! Wiring only: flags and files in ([`flags`], [`settings`]), rooms put together ([`daemon`]), questions to a running
+//! daemon ([`operate`], over [`client`]), a node that changes its engine ([`migrate_command`]), labs for people ([`lab`]).
 
 #![forbid(unsafe_code)]
 
+mod client;
 mod daemon;
 mod flags;
 mod host;
 mod lab_command;
 mod migrate_command;
 mod notify;
+mod operate;
 mod settings;
 
 use std::process::ExitCode;
@@ -27,13 +30,17 @@ fn main() -> ExitCode {
     }
     let matches = flags::command().get_matches_from(args);
     let result = match matches.subcommand() {
-        Some(("daemon", m)) => daemon::run(m),
-        Some(("migrate", m)) => migrate_command::run(m),
-        Some(("lab", m)) => lab_command::run(m),
-        _ => Ok(()),
+        Some(("daemon", m)) => daemon::run(m).map(|()| true),
+        Some(("drift", m)) => operate::drift(m),
+        Some(("network", m)) => operate::network(m),
+        Some(("migrate", m)) => migrate_command::run(m).map(|()| true),
+        Some(("lab", m)) => lab_command::run(m).map(|()| true),
+        _ => Ok(true),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // What was asked for is not well; that has been said.
+        Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             eprintln!("pontoon: {e:#}");
             ExitCode::FAILURE

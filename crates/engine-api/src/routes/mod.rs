@@ -4,6 +4,7 @@ mod containers;
 mod exec;
 mod images;
 mod networks;
+mod pontoon;
 mod secrets;
 mod services;
 mod streams;
@@ -24,6 +25,7 @@ pub fn router() -> Router<Api> {
         .merge(exec::routes())
         .merge(images::routes())
         .merge(networks::routes())
+        .merge(pontoon::routes())
         .merge(secrets::routes())
         .merge(services::routes())
         .merge(streams::routes())

@@ -1,15 +1,32 @@
 //! Comparing with the kernel and putting right what differs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use super::{Core, Dirty, count};
 use crate::apply::{Mode, Outcome};
+use crate::bpf::Balancer;
 use crate::desired::Change;
 use crate::nf::diff::Fix;
 use crate::nf::plan::Work;
 use crate::nft::Table;
 use crate::observe::{self, Drift};
-use crate::{Error, Ns, Row, nf};
+use crate::{Comparison, Difference, Error, Ns, Row, nf};
+
+/// What a look at a namespace found.
+#[derive(Default)]
+struct Look {
+    drifts: Vec<Drift>,
+    tables: Vec<(String, Fix)>,
+    errors: Vec<Error>,
+}
+
+impl Difference {
+    fn of((text, change): Drift) -> Option<Self> {
+        let row = change.new.or(change.old)?;
+        Some(Self { row, text })
+    }
+}
 
 impl Core {
     /// A link that was made anew has lost what was on it: puts that back. Says what it was.
@@ -34,7 +51,8 @@ impl Core {
 
     /// Everything, now.
     pub fn audit(&mut self) -> Vec<String> {
-        let mut words = self.missing_namespaces();
+        let missing = self.missing_namespaces();
+        let mut words = self.heal(missing, BTreeMap::new(), Vec::new());
         words.extend(self.missing_programs());
         for ns in self.desired.namespaces() {
             words.extend(self.reconcile(&ns, Dirty::all()));
@@ -44,8 +62,7 @@ impl Core {
 
     /// Puts our programs back on the containers' cgroup.
     fn missing_programs(&mut self) -> Option<String> {
-        let broken = self.kernel.balancer.as_ref().filter(|b| !b.is_whole());
-        let mended = broken?.mend();
+        let mended = self.broken_programs()?.mend();
         match mended {
             Ok(()) => {
                 tracing::info!("healed: programs of the containers' cgroup were missing");
@@ -59,8 +76,43 @@ impl Core {
         Some("programs of the containers' cgroup were missing".into())
     }
 
-    /// Puts back names of namespaces that somebody removed.
-    fn missing_namespaces(&mut self) -> Vec<String> {
+    fn broken_programs(&self) -> Option<&Balancer> {
+        self.kernel.balancer.as_ref().filter(|b| !b.is_whole())
+    }
+
+    /// The same, without putting anything right.
+    pub fn compare(&mut self) -> Comparison {
+        let mut differences: Vec<Difference> = Vec::new();
+        let drifts = self.missing_namespaces();
+        differences.extend(drifts.into_iter().filter_map(Difference::of));
+        differences.extend(self.broken_programs().map(|_| Difference {
+            row: Row::Netns(Ns::Host),
+            text: "programs of the containers' cgroup were missing".into(),
+        }));
+        for ns in self.desired.namespaces() {
+            let look = self.look(&ns, &Dirty::all());
+            differences.extend(look.drifts.into_iter().filter_map(Difference::of));
+            differences.extend(look.tables.into_iter().filter_map(|(text, fix)| match fix {
+                Fix::Row(change) => Difference::of((text, *change)),
+                Fix::Rebuild(table) | Fix::Reflow(table, _) => {
+                    let row = Row::NftTable(table);
+                    Some(Difference { row, text })
+                }
+            }));
+            differences.extend(look.errors.into_iter().map(|error| Difference {
+                row: Row::Netns(ns.clone()),
+                text: error.to_string(),
+            }));
+        }
+        Comparison {
+            stats: self.counters.stats(),
+            held: self.held_until.saturating_duration_since(Instant::now()),
+            differences,
+        }
+    }
+
+    /// Names of namespaces that somebody removed.
+    fn missing_namespaces(&mut self) -> Vec<Drift> {
         let mut drifts = Vec::new();
         for ns in self.desired.namespaces() {
             if let Ns::Named(name) = &ns
@@ -72,7 +124,7 @@ impl Core {
                 drifts.push((words, Change::to(None, row)));
             }
         }
-        self.heal(drifts, BTreeMap::new(), Vec::new())
+        drifts
     }
 
     /// From now on what carries our mark and nobody wants is removed. Returns how many such things there were, and others
@@ -111,50 +163,59 @@ impl Core {
 
     /// Compares a namespace with what is wanted in it and mends the differences.
     pub(super) fn reconcile(&mut self, ns: &Ns, mut dirty: Dirty) -> Vec<String> {
-        let sweep = !self.adopting;
-        let (mut drifts, mut tables, mut words) = (Vec::new(), BTreeMap::new(), Vec::new());
         if !dirty.rt && !dirty.links.is_empty() {
             dirty.rt = self.kernel.links_drifted(ns, &self.desired, &dirty.links);
         }
+        let look = self.look(ns, &dirty);
+        let (mut tables, mut words) = (BTreeMap::new(), Vec::new());
+        let mut work = Work::default();
+        for (text, fix) in look.tables {
+            words.push(text);
+            match fix {
+                Fix::Row(change) => work.changes.push(*change),
+                Fix::Rebuild(table) => drop(work.rebuild.insert(table)),
+                Fix::Reflow(table, chain) => drop(work.reflow.insert((table, chain))),
+            }
+        }
+        if !work.is_empty() {
+            tables.insert(ns.clone(), work);
+        }
+        let mut words = self.heal(look.drifts, tables, words);
+        for error in look.errors {
+            count(&self.counters.failed, 1);
+            tracing::warn!(netns = %ns, %error, "cannot compare a namespace with what is wanted");
+            words.push(error.to_string());
+        }
+        words
+    }
+
+    /// What differs in a namespace.
+    fn look(&mut self, ns: &Ns, dirty: &Dirty) -> Look {
+        let sweep = !self.adopting;
+        let mut look = Look::default();
         if dirty.rt {
             match self.kernel.observe(ns, &self.desired, sweep) {
                 Ok(seen) => {
                     let mark = &self.kernel.mark;
-                    drifts = observe::diff(ns, &self.desired, &seen, mark, sweep);
+                    look.drifts = observe::diff(ns, &self.desired, &seen, mark, sweep);
                 }
-                Err(error) => {
-                    count(&self.counters.failed, 1);
-                    tracing::warn!(netns = %ns, %error, "cannot compare a namespace with what is wanted");
-                    return vec![error.to_string()];
-                }
+                Err(error) => look.errors.push(error),
             }
         }
         if dirty.nft {
-            let mut work = Work::default();
-            for (text, fix) in self.table_drifts(ns, dirty.unknown_tables) {
-                words.push(text);
-                match fix {
-                    Fix::Row(change) => work.changes.push(*change),
-                    Fix::Rebuild(table) => drop(work.rebuild.insert(table)),
-                    Fix::Reflow(table, chain) => drop(work.reflow.insert((table, chain))),
-                }
-            }
-            if !work.is_empty() {
-                tables.insert(ns.clone(), work);
-            }
+            self.table_drifts(ns, dirty.unknown_tables, &mut look);
         }
-        self.heal(drifts, tables, words)
+        look
     }
 
     /// `unknown`: also tables of ours that nobody has declared.
-    fn table_drifts(&mut self, ns: &Ns, unknown: bool) -> Vec<(String, Fix)> {
+    fn table_drifts(&mut self, ns: &Ns, unknown: bool, look: &mut Look) {
         let sweep = !self.adopting;
         let keys = self.desired.in_ns(ns);
         let mut tables: BTreeSet<Table> = keys.filter_map(|(key, _)| key.table()).collect();
         if unknown {
             tables.extend(self.marked_tables(ns));
         }
-        let mut found = Vec::new();
         for table in tables {
             match self.kernel.read_table(&table) {
                 Ok(seen) => {
@@ -163,15 +224,11 @@ impl Core {
                     let none = BTreeSet::new();
                     let view = &mut self.kernel.view;
                     view.load(&table, seen, &self.desired, &none);
-                    found.extend(drifts);
+                    look.tables.extend(drifts);
                 }
-                Err(error) => {
-                    count(&self.counters.failed, 1);
-                    tracing::warn!(netns = %ns, %error, "cannot compare a table with what is wanted");
-                }
+                Err(error) => look.errors.push(error),
             }
         }
-        found
     }
 
     /// Tables whose name begins with our mark.

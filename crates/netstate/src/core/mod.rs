@@ -107,6 +107,8 @@ pub struct Core {
     /// When the first of the dirty ones became so.
     dirty_since: Option<Instant>,
     healed_at: BTreeMap<Ns, Instant>,
+    /// Nothing is healed before this.
+    held_until: Instant,
 }
 
 /// Without it services are reached by routes alone.
@@ -143,6 +145,7 @@ impl Core {
             dirty: BTreeMap::new(),
             dirty_since: None,
             healed_at: BTreeMap::new(),
+            held_until: Instant::now(),
         })
     }
 
@@ -156,9 +159,8 @@ impl Core {
         let mut more = false;
         loop {
             let now = Instant::now();
-            let due = self
-                .heal_due()
-                .map_or(next_audit, |due| due.min(next_audit));
+            let audit = next_audit.max(self.held_until);
+            let due = self.heal_due().map_or(audit, |due| due.min(audit));
             let idle = due.saturating_duration_since(now);
             self.wait(wake, if more { Duration::ZERO } else { idle });
             more = true;
@@ -185,11 +187,15 @@ impl Core {
             if self.heal_due().is_some_and(|due| due <= now) {
                 self.heal_dirty(now);
             }
-            if now >= next_audit {
+            if now >= next_audit.max(self.held_until) {
                 self.audit();
                 next_audit = Instant::now() + AUDIT_EVERY;
             }
         }
+    }
+
+    pub fn hold(&mut self, time: Duration) {
+        self.held_until = Instant::now() + time;
     }
 
     fn wait(&self, wake: &OwnedFd, timeout: Duration) {

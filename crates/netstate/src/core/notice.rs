@@ -68,7 +68,7 @@ impl Core {
         let since = self.dirty_since?;
         let patience = |ns: &Ns| self.healed_at.get(ns).map_or(since, |at| *at + PATIENCE);
         let due = self.dirty.keys().map(patience).min()?;
-        Some(due.max(since + DEBOUNCE))
+        Some(due.max(since + DEBOUNCE).max(self.held_until))
     }
 
     pub(super) fn heal_dirty(&mut self, now: Instant) {
