@@ -41,6 +41,7 @@ impl Engine {
             .collect();
         inner.networks.restore(&alive).await?;
         for container in containers.iter().filter(|c| c.live().is_some()) {
+            self.settle_networks(container).await;
             self.announce(container).await;
             self.watch(container);
             crate::health::spawn(self, container);
@@ -49,6 +50,39 @@ impl Engine {
             .into_iter()
             .filter(|container| container.live().is_none() && container.with(wanted_at_boot))
             .collect())
+    }
+
+    /// A crash may have come between the networks and the record: a connection that nobody was told of is undone, one that
+    /// was to go is forgotten.
+    async fn settle_networks(&self, container: &Arc<Container>) {
+        let (networks, id) = (&self.inner.networks, &container.id);
+        if networks.sandbox(id).is_none() {
+            // Its store is lost: the record is all that is known.
+            return;
+        }
+        let live = networks.endpoints(id);
+        let wanted: Vec<String> = container.with(|r| r.networks.keys().cloned().collect());
+        let is = |key: &String, name: &String| {
+            key == name
+                || live
+                    .get(name)
+                    .is_some_and(|s| s.network_id.starts_with(key))
+        };
+        for name in live.keys().filter(|n| !wanted.iter().any(|key| is(key, n))) {
+            tracing::info!(
+                id,
+                network = name,
+                "undoing a connection that was under way"
+            );
+            if let Err(error) = networks.disconnect(id, name, true).await {
+                tracing::warn!(id, network = name, %error, "it was not undone cleanly");
+            }
+        }
+        let gone = |key: &String| !live.keys().any(|name| is(key, name));
+        if wanted.iter().any(gone) {
+            container.change(|record| record.networks.retain(|key, _| !gone(key)));
+            self.inner.save_soon(container);
+        }
     }
 
     /// One container: running, or ended, or half-started.

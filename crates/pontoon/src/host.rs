@@ -2,9 +2,13 @@
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::net::{TcpListener, UnixListener};
+
+/// A daemon that was killed keeps its socket until its last thread has left the kernel.
+const GOING: Duration = Duration::from_secs(2);
 
 pub enum Listener {
     Unix(UnixListener),
@@ -13,7 +17,7 @@ pub enum Listener {
 
 pub async fn listen(host: &str, group: &str) -> Result<Vec<Listener>> {
     match host.split_once("://") {
-        Some(("unix", path)) => Ok(vec![Listener::Unix(unix(Path::new(path), group)?)]),
+        Some(("unix", path)) => Ok(vec![Listener::Unix(unix(Path::new(path), group).await?)]),
         Some(("tcp", address)) => {
             let listener = TcpListener::bind(address)
                 .await
@@ -26,12 +30,16 @@ pub async fn listen(host: &str, group: &str) -> Result<Vec<Listener>> {
 }
 
 /// A socket of a daemon that is gone is replaced; one that answers is not.
-fn unix(path: &Path, group: &str) -> Result<UnixListener> {
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        bail!(
-            "another daemon listens on {}: stop it, or give another --host",
-            path.display()
-        );
+async fn unix(path: &Path, group: &str) -> Result<UnixListener> {
+    let begin = Instant::now();
+    while std::os::unix::net::UnixStream::connect(path).is_ok() {
+        if begin.elapsed() > GOING {
+            bail!(
+                "another daemon listens on {}: stop it, or give another --host",
+                path.display()
+            );
+        }
+        tokio::time::sleep(GOING / 40).await;
     }
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
