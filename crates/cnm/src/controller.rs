@@ -28,6 +28,8 @@ pub struct Config {
     pub bip: Option<String>,
     pub mtu: u32,
     pub default_address_pools: Vec<ipam::DefaultPool>,
+    /// What no subnet of a default pool may overlap, besides what the host has routes to.
+    pub excluded: Vec<IpNet>,
     pub dns: Vec<String>,
     pub dns_options: Vec<String>,
     pub dns_search: Vec<String>,

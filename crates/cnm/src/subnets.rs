@@ -71,17 +71,31 @@ pub(crate) fn choose_gateways(network: &mut Network) -> Result<()> {
 }
 
 impl Inner {
-    /// Subnets that the host has routes to, and its nameservers: a default pool must not hide them.
+    /// Subnets that the host has routes to, its nameservers, and what the administrator excludes: a default pool must not
+    /// hide them.
     pub async fn host_subnets(&self) -> Vec<IpNet> {
         let routes = run_in(self.kernel.as_ref(), &Ns::Host, || {
-            std::fs::read_to_string("/proc/thread-self/net/route").unwrap_or_default()
+            ["route", "ipv6_route"].map(|file| {
+                std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default()
+            })
         });
-        let routes = routes.await.unwrap_or_default();
-        let mut subnets: Vec<IpNet> = routes.lines().skip(1).filter_map(route).collect();
+        let [v4, v6] = routes.await.unwrap_or_default();
+        let mut subnets: Vec<IpNet> = v4.lines().skip(1).filter_map(route).collect();
+        subnets.extend(v6.lines().filter_map(route_6));
+        subnets.extend(&self.config.excluded);
         let (conf, _) = ResolvConf::of_host();
         subnets.extend(conf.nameservers.into_iter().map(IpNet::from));
         subnets
     }
+}
+
+/// Destination and prefix length of a line of `/proc/net/ipv6_route`; not multicast, which every interface has.
+fn route_6(line: &str) -> Option<IpNet> {
+    let mut fields = line.split_whitespace();
+    let address = u128::from_str_radix(fields.next()?, 16).ok()?;
+    let prefix = u8::from_str_radix(fields.next()?, 16).ok()?;
+    let address = std::net::Ipv6Addr::from(address);
+    (prefix > 0 && !address.is_multicast()).then(|| IpNet::new(address.into(), prefix).ok())?
 }
 
 /// Destination and mask of a line of `/proc/net/route`, which are hexadecimal in the machine's byte order.
@@ -94,4 +108,32 @@ fn route(line: &str) -> Option<IpNet> {
     let (destination, mask) = (address(1)?, address(7)?);
     let prefix = u32::from(mask).leading_ones() as u8;
     (prefix > 0).then(|| IpNet::new(IpAddr::V4(destination), prefix).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_read() {
+        let shown = |found: Option<IpNet>| found.map(|net| net.to_string());
+        let v6 = |text: &str| shown(route_6(&format!("{text} {:032x} 00 0", 0)));
+        assert_eq!(
+            v6("fd000091000000000000000000000000 40"),
+            Some("fd00:91::/64".into())
+        );
+        assert_eq!(v6("00000000000000000000000000000000 00"), None);
+        assert_eq!(v6("ff000000000000000000000000000000 08"), None);
+        assert_eq!(v6("garbage"), None);
+        let v4 = |destination: u32, mask: u32| {
+            let number = |n: u32| u32::from_ne_bytes(n.to_be_bytes());
+            shown(route(&format!(
+                "eth0 {:08X} 0 1 0 0 0 {:08X} 0",
+                number(destination),
+                number(mask)
+            )))
+        };
+        assert_eq!(v4(0x0a5a_0200, 0xffff_ff00), Some("10.90.2.0/24".into()));
+        assert_eq!(v4(0, 0), None);
+    }
 }

@@ -1,5 +1,6 @@
 //! The controller above a kernel that only remembers rows.
 
+mod crashes;
 mod flows;
 mod model;
 mod swarm;
@@ -26,6 +27,9 @@ pub struct FakeKernel {
     pub owners: Mutex<BTreeMap<String, Vec<Row>>>,
     /// The so-many-th batch from now fails; 0 is never.
     pub fail_in: AtomicUsize,
+    /// At the so-many-th step from now the daemon dies, before or after it has changed something; 0 is never.
+    pub die_in: AtomicUsize,
+    pub died: tokio::sync::Notify,
     pub batches: AtomicUsize,
     pub forgotten: Mutex<Vec<netstate::Flows>>,
     /// What a comparison finds.
@@ -36,6 +40,7 @@ pub struct FakeKernel {
 impl Kernel for FakeKernel {
     async fn set_many(&self, owners: Vec<Owned>) -> Result<(), netstate::Error> {
         tokio::task::yield_now().await;
+        self.step().await;
         self.batches.fetch_add(1, Ordering::SeqCst);
         let left = self.fail_in.load(Ordering::SeqCst);
         if left > 0 {
@@ -44,19 +49,24 @@ impl Kernel for FakeKernel {
                 return Err(netstate::Error("the kernel said no".into()));
             }
         }
-        let mut all = self.owners.lock().unwrap();
-        for (owner, rows) in owners {
-            match rows.is_empty() {
-                true => all.remove(&owner),
-                false => all.insert(owner, rows),
-            };
+        {
+            let mut all = self.owners.lock().unwrap();
+            for (owner, rows) in owners {
+                match rows.is_empty() {
+                    true => all.remove(&owner),
+                    false => all.insert(owner, rows),
+                };
+            }
         }
+        self.step().await;
         Ok(())
     }
     async fn collect(&self) -> Result<usize, netstate::Error> {
+        self.step().await;
         Ok(0)
     }
     async fn forget(&self, flows: Vec<netstate::Flows>) -> Result<usize, netstate::Error> {
+        self.step().await;
         self.forgotten.lock().unwrap().extend(flows);
         Ok(0)
     }
@@ -84,12 +94,22 @@ impl Kernel for FakeKernel {
         PathBuf::from(format!("/netns/{ns:?}"))
     }
     async fn enter(&self, _ns: &Ns, job: Box<dyn FnOnce() + Send>) -> Result<(), netstate::Error> {
+        self.step().await;
         job();
+        self.step().await;
         Ok(())
     }
 }
 
 impl FakeKernel {
+    async fn step(&self) {
+        let left = self.die_in.load(Ordering::SeqCst);
+        self.die_in.store(left.saturating_sub(1), Ordering::SeqCst);
+        if left == 1 {
+            self.died.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
     pub fn rows(&self, prefix: &str) -> Vec<String> {
         let all = self.owners.lock().unwrap();
         let of = all.iter().filter(|(owner, _)| owner.starts_with(prefix));
@@ -203,14 +223,7 @@ impl World {
 
     /// A daemon that was killed: a new process, and a netstate that has yet to be told everything.
     pub async fn restart(self, alive: &[String]) -> Self {
-        let Self {
-            dir, controller, ..
-        } = self;
-        drop(controller);
-        // The refresh task holds the controller for a moment when it wakes.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        let dir = self.kill().await;
         let kernel = Arc::new(FakeKernel::default());
         let (controller, events) = start(&dir, kernel.clone()).await;
         controller.restore(alive).await.unwrap();
@@ -220,6 +233,41 @@ impl World {
             controller,
             events,
         }
+    }
+
+    /// The same, and the new process is killed as well when it has come to its `at`-th step.
+    pub async fn restart_twice(self, alive: &[String], at: usize) -> Self {
+        let dir = self.kill().await;
+        let kernel = Arc::new(FakeKernel::default());
+        kernel.die_in.store(at, Ordering::SeqCst);
+        let whole = async {
+            let (controller, _) = start(&dir, kernel.clone()).await;
+            controller.restore(alive).await.unwrap();
+        };
+        tokio::select! {
+            () = whole => {}
+            () = kernel.died.notified() => {}
+        }
+        let (controller, events) = start(&dir, Arc::default()).await;
+        let world = Self {
+            dir,
+            kernel,
+            controller,
+            events,
+        };
+        world.restart(alive).await
+    }
+
+    async fn kill(self) -> tempfile::TempDir {
+        let Self {
+            dir, controller, ..
+        } = self;
+        drop(controller);
+        // The refresh task holds the controller for a moment when it wakes.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        dir
     }
 
     pub fn spec(&self, name: &str) -> SandboxSpec {
@@ -285,6 +333,7 @@ async fn start(
         bip: None,
         mtu: 1500,
         default_address_pools: vec![],
+        excluded: vec![],
         dns: vec![],
         dns_options: vec![],
         dns_search: vec![],

@@ -148,6 +148,7 @@ async fn rooms(settings: &Settings) -> Result<(Backend, cluster::Cluster)> {
             bip: settings.bip.clone(),
             mtu: settings.mtu,
             default_address_pools: settings.pools.clone(),
+            excluded: settings.excluded.clone(),
             dns: settings.dns.clone(),
             dns_options: settings.dns_options.clone(),
             dns_search: settings.dns_search.clone(),

@@ -84,6 +84,7 @@ pub static FLAGS: &[Flag] = &[
     used("dns", List, "DNS servers of containers"),
     used("dns-opt", List, "DNS options of containers").key("dns-opts"),
     used("dns-search", List, "DNS search domains of containers"),
+    used("exclude-subnet", List, "Subnet that no network of the default pools may overlap (not dockerd's)").key("exclude-subnets"),
     used("exec-root", Value, "Directory of run-time state [default: /run/pontoon]"),
     used("group", Value, "Group of the unix socket [default: docker]").short('G'),
     used("host", List, "Where the API listens: unix:///path, tcp://ip:port, fd://").short('H').key("hosts"),

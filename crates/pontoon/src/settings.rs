@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::flags::{FLAGS, Flag, Kind, Use};
@@ -26,6 +27,7 @@ pub struct Settings {
     pub bip: Option<String>,
     pub mtu: u32,
     pub pools: Vec<ipam::DefaultPool>,
+    pub excluded: Vec<IpNet>,
     pub dns: Vec<String>,
     pub dns_options: Vec<String>,
     pub dns_search: Vec<String>,
@@ -126,6 +128,17 @@ impl Settings {
                 .list("default-address-pools")
                 .iter()
                 .map(|p| pool(p))
+                .collect::<Result<_>>()?,
+            excluded: given
+                .list("exclude-subnets")
+                .iter()
+                .map(|text| {
+                    text.parse().with_context(|| {
+                        format!(
+                            "invalid --exclude-subnet \"{text}\": want a subnet like 10.0.0.0/8"
+                        )
+                    })
+                })
                 .collect::<Result<_>>()?,
             dns: given.list("dns"),
             dns_options: given.list("dns-opts"),
@@ -337,6 +350,13 @@ mod tests {
             }]
         );
         assert_eq!(s.labels, ["a=b"]);
+        let file = r#"{"exclude-subnets":["10.0.0.0/9","fd00::/8"]}"#;
+        let excluded = read(&[], Some(file)).unwrap().excluded;
+        assert_eq!(excluded.len(), 2);
+        assert!(
+            error(&["--exclude-subnet", "10.0.0.1"], None)
+                .starts_with("invalid --exclude-subnet \"10.0.0.1\"")
+        );
     }
 
     #[test]

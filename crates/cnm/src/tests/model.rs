@@ -1,5 +1,6 @@
-//! Whatever happens in whatever order: what the API shows is what a simple model says, addresses are unique, the kernel
-//! is asked for exactly what is there, and a failure or a restart changes nothing of that.
+//! Whatever happens in whatever order: what the API shows is what a simple model says, addresses and subnets are unique and
+//! none leaks, the kernel is asked for exactly what is there; and a failure, a restart or a crash at any step changes
+//! nothing of that: what was under way has happened as a whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -7,160 +8,293 @@ use std::sync::atomic::Ordering;
 use proptest::prelude::*;
 
 use super::*;
+use crate::state::Entry;
 
-#[derive(Clone, Debug)]
-enum Step {
+/// One change, on one of a few networks and containers.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
     Create(u8),
     Remove(u8),
+    /// With published ports, when it is an even one.
     Run(u8),
     Stop(u8),
     Connect(u8, u8),
     Disconnect(u8, u8),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Do(Action),
     /// The daemon is killed; some containers die meanwhile.
     Restart(u8),
     /// The next change is refused by the kernel.
     Break,
+    /// The daemon is killed while the action has got so far, …
+    Crash(Action, usize),
+    /// … and again while it starts.
+    CrashAtStart(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let (n, c) = (0..3u8, 0..4u8);
+fn action() -> impl Strategy<Value = Action> {
+    let (n, c) = (0..4u8, 0..4u8);
     prop_oneof![
-        2 => n.clone().prop_map(Step::Create),
-        1 => n.clone().prop_map(Step::Remove),
-        3 => c.clone().prop_map(Step::Run),
-        1 => c.clone().prop_map(Step::Stop),
-        6 => (c.clone(), n.clone()).prop_map(|(c, n)| Step::Connect(c, n)),
-        3 => (c, n).prop_map(|(c, n)| Step::Disconnect(c, n)),
-        1 => any::<u8>().prop_map(Step::Restart),
-        1 => Just(Step::Break),
+        2 => n.clone().prop_map(Action::Create),
+        1 => n.clone().prop_map(Action::Remove),
+        3 => c.clone().prop_map(Action::Run),
+        1 => c.clone().prop_map(Action::Stop),
+        6 => (c.clone(), n.clone()).prop_map(|(c, n)| Action::Connect(c, n)),
+        3 => (c, n).prop_map(|(c, n)| Action::Disconnect(c, n)),
     ]
 }
 
-#[derive(Default)]
-struct Model {
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => action().prop_map(Step::Do),
+        1 => any::<u8>().prop_map(Step::Restart),
+        1 => Just(Step::Break),
+        4 => (action(), 1..9usize).prop_map(|(action, at)| Step::Crash(action, at)),
+        1 => (1..9usize).prop_map(Step::CrashAtStart),
+    ]
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Model {
     networks: BTreeSet<String>,
     containers: BTreeMap<String, BTreeSet<String>>,
     broken: bool,
 }
 
-/// Six addresses each, one of them the gateway's: five containers would not fit.
-fn subnet(n: u8) -> String {
-    format!("10.9.{n}.0/29")
+fn net(n: u8) -> String {
+    format!("net{n}")
+}
+
+fn name(c: u8) -> String {
+    format!("c{c}")
+}
+
+/// Six addresses, one of them the gateway's: five containers would not fit. Both families, and subnets out of the default
+/// pools.
+fn options(n: u8) -> CreateOptions {
+    let subnet = format!("10.9.{n}.0/29");
+    match n {
+        0 | 1 => with_subnet(&subnet),
+        2 => {
+            let mut options = with_subnet(&subnet);
+            let config = options.ipam.as_mut().and_then(|i| i.config.as_mut());
+            config.unwrap().push(IPAMConfig {
+                subnet: "fd09::/64".into(),
+                ..IPAMConfig::default()
+            });
+            options.enable_ipv6 = Some(true);
+            options
+        }
+        _ => CreateOptions::default(),
+    }
+}
+
+impl Model {
+    /// What the action makes of it; `None` when it is refused.
+    pub fn after(&self, action: Action) -> Option<Model> {
+        let mut next = self.clone();
+        let done = match action {
+            Action::Create(n) => next.networks.insert(net(n)),
+            Action::Remove(n) => {
+                let in_use = self.containers.values().any(|on| on.contains(&net(n)));
+                !in_use && next.networks.remove(&net(n))
+            }
+            Action::Run(c) => next.containers.insert(name(c), BTreeSet::new()).is_none(),
+            // Goes on past failures, and past what is not there.
+            Action::Stop(c) => {
+                next.containers.remove(&name(c));
+                true
+            }
+            Action::Connect(c, n) => {
+                let there = self.networks.contains(&net(n));
+                let on = next.containers.get_mut(&name(c));
+                there && on.is_some_and(|on| on.insert(net(n)))
+            }
+            Action::Disconnect(c, n) => {
+                let on = next.containers.get_mut(&name(c));
+                on.is_some_and(|on| on.remove(&net(n)))
+            }
+        };
+        done.then_some(next)
+    }
+
+    /// Whose processes run.
+    pub fn alive(&self) -> Vec<String> {
+        self.containers.keys().map(|n| container_id(n)).collect()
+    }
+}
+
+pub async fn carry_out(world: &World, action: Action) -> Result<()> {
+    let c = &world.controller;
+    match action {
+        Action::Create(n) => c.create(&net(n), options(n)).await.map(drop),
+        Action::Remove(n) => c.remove(&net(n)).await,
+        Action::Run(n) => {
+            let mut spec = world.spec(&name(n));
+            if n % 2 == 0 {
+                spec.ports = [("80/tcp".into(), None), ("53/udp".into(), None)].into();
+            }
+            c.sandbox_create(spec).await.map(drop)
+        }
+        Action::Stop(n) => {
+            let errors = c.sandbox_remove(&container_id(&name(n))).await;
+            errors.into_iter().next().map_or(Ok(()), Err)
+        }
+        Action::Connect(n, m) => c.connect(&container_id(&name(n)), to(&net(m))).await,
+        Action::Disconnect(n, m) => c.disconnect(&container_id(&name(n)), &net(m), false).await,
+    }
+}
+
+/// The daemon dies when the action has come to its `at`-th step, and starts again. Whether the action came to its end.
+pub async fn crash(world: World, model: &mut Model, action: Action, at: usize) -> (World, bool) {
+    let after = model.after(action).unwrap_or_else(|| model.clone());
+    world.kernel.die_in.store(at, Ordering::SeqCst);
+    let ended = tokio::select! {
+        _ = carry_out(&world, action) => true,
+        () = world.kernel.died.notified() => false,
+    };
+    // A container that is being made or removed has no process.
+    let alive = match action {
+        Action::Run(_) if !ended => model.alive(),
+        _ => after.alive(),
+    };
+    let world = world.restart(&alive).await;
+    let found = found(&world);
+    assert!(
+        found == *model || found == after,
+        "{action:?} at {at}: {model:?} became {found:?}"
+    );
+    if ended {
+        assert_eq!(found, after, "{action:?} had come to its end");
+    }
+    *model = found;
+    (world, ended)
 }
 
 async fn take(world: World, model: &mut Model, step: Step) -> World {
-    let net = |n: u8| format!("net{n}");
-    let name = |c: u8| format!("c{c}");
     let broken = std::mem::take(&mut model.broken);
-    let c = world.controller.clone();
     match step {
-        Step::Create(n) => {
-            let made = c.create(&net(n), with_subnet(&subnet(n))).await;
-            let expected = !model.networks.contains(&net(n)) && !broken;
-            assert_eq!(made.is_ok(), expected, "{made:?}");
-            if expected {
-                model.networks.insert(net(n));
-            }
+        Step::Do(Action::Run(n)) if model.containers.contains_key(&name(n)) => {
+            model.broken = broken;
+            return world;
         }
-        Step::Remove(n) => {
-            let in_use = model.containers.values().any(|on| on.contains(&net(n)));
-            let removed = c.remove(&net(n)).await;
-            let expected = model.networks.contains(&net(n)) && !in_use && !broken;
-            assert_eq!(removed.is_ok(), expected, "{removed:?}");
-            if expected {
-                model.networks.remove(&net(n));
-            }
-        }
-        Step::Run(n) => {
-            if model.containers.contains_key(&name(n)) {
-                model.broken = broken;
-                return world;
-            }
-            let made = c.sandbox_create(world.spec(&name(n))).await;
-            assert_eq!(made.is_ok(), !broken, "{made:?}");
-            if !broken {
-                model.containers.insert(name(n), BTreeSet::new());
-            }
-        }
-        Step::Stop(n) => {
-            // Goes on past failures.
-            let errors = c.sandbox_remove(&container_id(&name(n))).await;
-            assert!(errors.is_empty(), "{errors:?}");
-            model.containers.remove(&name(n));
-        }
-        Step::Connect(n, m) => {
-            let made = c.connect(&container_id(&name(n)), to(&net(m))).await;
-            let on = model.containers.get_mut(&name(n));
-            let fits = on.as_ref().is_some_and(|on| !on.contains(&net(m)));
-            let expected = fits && model.networks.contains(&net(m)) && !broken;
-            assert_eq!(made.is_ok(), expected, "{made:?}");
-            if let (true, Some(on)) = (expected, on) {
-                on.insert(net(m));
-            }
-        }
-        Step::Disconnect(n, m) => {
-            let made = c.disconnect(&container_id(&name(n)), &net(m), false).await;
-            let on = model.containers.get_mut(&name(n));
-            let there = on.as_ref().is_some_and(|on| on.contains(&net(m)));
-            assert_eq!(made.is_ok(), there && !broken, "{made:?}");
-            if let (true, Some(on)) = (there && !broken, on) {
-                on.remove(&net(m));
-            }
+        Step::Do(action) => {
+            let refused = broken && !matches!(action, Action::Stop(_));
+            let after = model.after(action).filter(|_| !refused);
+            let done = carry_out(&world, action).await;
+            assert_eq!(done.is_ok(), after.is_some(), "{action:?}: {done:?}");
+            *model = after.unwrap_or_else(|| model.clone());
         }
         Step::Restart(dead) => {
-            drop(c);
             let die = |name: &str| dead & 1 << (name.as_bytes()[1] - b'0') != 0;
             model.containers.retain(|name, _| !die(name));
-            let alive: Vec<_> = model.containers.keys().map(|n| container_id(n)).collect();
-            return world.restart(&alive).await;
+            return world.restart(&model.alive()).await;
         }
         Step::Break => {
             world.kernel.fail_in.store(1, Ordering::SeqCst);
             model.broken = true;
             return world;
         }
+        Step::Crash(Action::Run(n), _) if model.containers.contains_key(&name(n)) => return world,
+        Step::Crash(action, at) => {
+            world.kernel.fail_in.store(0, Ordering::SeqCst);
+            return crash(world, model, action, at).await.0;
+        }
+        Step::CrashAtStart(at) => {
+            let alive = model.alive();
+            return world.restart_twice(&alive, at).await;
+        }
     }
     world.kernel.fail_in.store(0, Ordering::SeqCst);
     world
 }
 
-fn check(world: &World, model: &Model) {
+/// What is there, in the model's words.
+fn found(world: &World) -> Model {
     let state = world.controller.0.state();
     let networks = state.networks.values().map(|e| e.network.name.clone());
-    let mut expected = model.networks.clone();
-    expected.extend(["bridge", "host", "none"].map(String::from));
-    assert_eq!(networks.collect::<BTreeSet<_>>(), expected);
-
-    let mut owners = BTreeSet::new();
-    for entry in state.networks.values() {
-        owners.insert(format!("network/{}", entry.network.id));
-        let used: BTreeSet<_> = state
-            .endpoints_on(&entry.network.id)
-            .flat_map(|(_, e)| e.ipv4)
-            .collect();
-        let count = state.endpoints_on(&entry.network.id).count();
-        if let Some(space) = entry.addresses.first() {
-            assert_eq!(used.len(), count, "two endpoints share an address");
-            let fresh = Entry::new(entry.network.clone()).addresses[0].used();
-            assert_eq!(space.used(), fresh + count as u128, "an address leaked");
-        }
-    }
-    for (name, on) in &model.containers {
-        let record = &state.records[&container_id(name)];
-        owners.insert(format!("sandbox/{}", record.id));
-        owners.extend(
-            record
-                .endpoints
-                .iter()
-                .map(|e| format!("endpoint/{}", e.id)),
-        );
-        let names = record
+    let networks = networks.filter(|n| n.starts_with("net")).collect();
+    let name_of = |id: &String| state.network(id).map(|n| n.name.clone());
+    let containers = state.records.values().map(|record| {
+        let on = record
             .endpoints
             .iter()
-            .map(|e| state.network(&e.network).unwrap().name.clone());
-        assert_eq!(&names.collect::<BTreeSet<_>>(), on);
+            .map(|e| name_of(&e.network).unwrap());
+        let name = record.spec.container_name.trim_start_matches('/');
+        (name.to_string(), on.collect())
+    });
+    Model {
+        networks,
+        containers: containers.collect(),
+        broken: false,
     }
-    assert_eq!(state.records.len(), model.containers.len());
+}
+
+pub fn check(world: &World, model: &Model) {
+    let expected = Model {
+        broken: false,
+        ..model.clone()
+    };
+    assert_eq!(found(world), expected);
+    let state = world.controller.0.state();
+    let mut owners = BTreeSet::new();
+    let mut pools = state.pools.clone();
+    for entry in state.networks.values() {
+        owners.insert(format!("network/{}", entry.network.id));
+        let fresh = Entry::new(entry.network.clone()).addresses;
+        for ((pool, space), fresh) in entry.network.pools.iter().zip(&entry.addresses).zip(fresh) {
+            assert_eq!(
+                pools.overlapping(&pool.subnet),
+                Some(pool.subnet),
+                "a subnet is not held"
+            );
+            pools.release(&pool.subnet);
+            let endpoints = state.endpoints_on(&entry.network.id).map(|(_, e)| e);
+            let taken: Vec<_> = endpoints
+                .flat_map(|e| e.addresses().collect::<Vec<_>>())
+                .filter(|a| pool.subnet.contains(&a.addr()))
+                .collect();
+            let unique: BTreeSet<_> = taken.iter().collect();
+            assert_eq!(unique.len(), taken.len(), "two endpoints share an address");
+            assert_eq!(
+                space.used(),
+                fresh.used() + taken.len() as u128,
+                "an address leaked"
+            );
+        }
+    }
+    for all in ["0.0.0.0/0", "::/0"] {
+        assert_eq!(
+            pools.overlapping(&all.parse().unwrap()),
+            None,
+            "a subnet leaked"
+        );
+    }
+    let mut ports = BTreeSet::new();
+    for record in state.records.values() {
+        owners.insert(format!("sandbox/{}", record.id));
+        let endpoints = record
+            .endpoints
+            .iter()
+            .map(|e| format!("endpoint/{}", e.id));
+        owners.extend(endpoints);
+        // Ports are published as soon as something leads to them.
+        let wanted = record.spec.ports.len();
+        assert_eq!(
+            record.mappings.len(),
+            if record.endpoints.is_empty() {
+                0
+            } else {
+                wanted
+            }
+        );
+        for mapping in &record.mappings {
+            assert!(ports.insert(mapping.clone()), "a port is published twice");
+        }
+    }
     let wanted: BTreeSet<_> = world
         .kernel
         .owners
@@ -171,8 +305,6 @@ fn check(world: &World, model: &Model) {
         .collect();
     assert_eq!(wanted, owners, "the kernel is asked for something else");
 }
-
-use crate::state::Entry;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]

@@ -171,6 +171,7 @@ async fn controller(netstate: &NetState, dir: &Path) -> Controller {
         bip: None,
         mtu: 1500,
         default_address_pools: vec![],
+        excluded: vec![],
         dns: vec![],
         dns_options: vec![],
         dns_search: vec![],

@@ -68,6 +68,7 @@ impl World {
             bip: None,
             mtu: 1500,
             default_address_pools: Vec::new(),
+            excluded: vec![],
             dns: Vec::new(),
             dns_options: Vec::new(),
             dns_search: Vec::new(),
