@@ -112,7 +112,7 @@ impl Kernel {
 
 /// Whether everything on the link is ours to remove.
 fn is_ours(ns: &Ns, link: &link::Seen, mark: &str) -> bool {
-    link.alias == mark || (matches!(ns, Ns::Named(_)) && link.kind == "vxlan")
+    link.is_ours(mark) || (matches!(ns, Ns::Named(_)) && link.kind == "vxlan")
 }
 
 /// Compares a namespace's links, entries and sysctls. `sweep`: what carries our mark and is not wanted must go too.
@@ -261,7 +261,7 @@ fn strays(
             stray(there.row.clone());
         }
     }
-    for link in seen.links.values().filter(|link| link.alias == mark) {
+    for link in seen.links.values().filter(|link| link.is_ours(mark)) {
         let key = Key {
             ns: ns.clone(),
             item: Item::Link(link.name.clone()),

@@ -252,3 +252,40 @@ fn a_namespace_that_goes_while_it_is_dirty_is_no_failure() {
         }
     });
 }
+
+/// A daemon that dies between making a link and marking it.
+#[test]
+fn a_link_that_was_not_marked_in_time_is_known_again() {
+    isolated(|| async {
+        // The group that links of the mark `pontoon` are made in.
+        for name in ["br0", "br-half"] {
+            run(&format!("ip link add {name} group 540021706 type bridge"));
+        }
+        run("ip link add v-half group 540021706 type veth peer name v-end");
+        run("ip link add theirs type bridge");
+        let index = ifindex("br0");
+        let state = start().await;
+        state
+            .set("network/a", network("10.9.0.1/24"))
+            .await
+            .unwrap();
+        state
+            .set("endpoint/1", endpoint("c1", "10.9.0.2/24"))
+            .await
+            .unwrap();
+        assert_eq!(state.collect().await.unwrap(), 2);
+        assert_eq!(ifindex("br0"), index);
+        for name in ["br0", "v-c1"] {
+            let text = run(&format!("ip link show {name}"));
+            assert!(
+                text.contains("alias pontoon") && text.contains("group default"),
+                "{text}"
+            );
+        }
+        let left = run("ip -br link");
+        assert!(left.contains("theirs") && !left.contains("half"), "{left}");
+        state.remove("endpoint/1").await.unwrap();
+        state.remove("network/a").await.unwrap();
+        assert!(!run("ip -br link").contains("br0"), "it is ours to remove");
+    });
+}

@@ -78,7 +78,8 @@ impl Run<'_> {
         }
         let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
         let seen = self.kernel.look(ns, &names)?.into_iter().flatten();
-        let ours = |seen: &link::Seen| matches!(ns, Ns::Named(_)) || seen.alias == self.kernel.mark;
+        let ours =
+            |seen: &link::Seen| matches!(ns, Ns::Named(_)) || seen.is_ours(&self.kernel.mark);
         let doomed: Vec<u32> = seen.filter(ours).map(|seen| seen.index).collect();
         let mut messages = Vec::new();
         match doomed.as_slice() {
@@ -204,7 +205,7 @@ impl Run<'_> {
             peer,
             target,
         };
-        Ok(link::create(link, refs))
+        Ok(link::create(link, refs, &self.kernel.mark))
     }
 
     fn parent(&mut self, link: &Link, ns: &Ns, name: &str) -> Result<u32, Error> {

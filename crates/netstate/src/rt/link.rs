@@ -99,6 +99,15 @@ pub fn delete_doomed() -> Msg {
     msg
 }
 
+/// The group of a link that is being made: creation cannot set the alias, and a daemon that dies before it has must know
+/// the link again.
+fn making(mark: &str) -> u32 {
+    let hash = mark.bytes().fold(0x811c_9dc5, |hash: u32, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    hash & 0x7fff_ffff
+}
+
 /// What a new link refers to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Refs {
@@ -114,9 +123,10 @@ pub struct Refs {
 
 /// Makes the link. Sent in the link's namespace; for VXLAN in the socket's and for what has a parent in the parent's, with
 /// the link's as `target`: the device is then made in `target`, so nothing has to move.
-pub fn create(link: &Link, refs: Refs) -> Msg {
+pub fn create(link: &Link, refs: Refs, mark: &str) -> Msg {
     let mut msg = Msg::new(RTM_NEWLINK, wire::CREATE | wire::EXCL, &header(0, 0, 0));
     msg.str(IFLA_IFNAME, &link.name);
+    msg.u32(IFLA_GROUP, making(mark));
     if let Some(fd) = refs.target {
         msg.u32(IFLA_NET_NS_FD, fd as u32);
     }
@@ -216,7 +226,7 @@ fn basics(msg: &mut Msg, mac: Option<Mac>, mtu: Option<u32>) {
 /// Marks a link as ours, sets what creation cannot, and sets it up. `port` only for a bridge's port.
 pub fn configure(index: u32, alias: &str, port: Option<BridgePort>) -> Msg {
     let mut msg = up(index);
-    msg.put(IFLA_IFALIAS, alias.as_bytes());
+    msg.put(IFLA_IFALIAS, alias.as_bytes()).u32(IFLA_GROUP, 0);
     if let Some(port) = port {
         msg.nest(IFLA_LINKINFO, |info| {
             info.str(INFO_SLAVE_KIND, "bridge")
@@ -265,6 +275,7 @@ pub struct Seen {
     pub name: String,
     pub kind: String,
     pub alias: String,
+    pub group: u32,
     pub mac: Option<Mac>,
     pub mtu: u32,
     pub up: bool,
@@ -278,6 +289,13 @@ pub struct Seen {
     /// Of a macvlan or ipvlan, as numbers of the kernel's.
     pub mode: u32,
     pub flags: u16,
+}
+
+impl Seen {
+    /// Marked as ours, or made by us and not marked yet.
+    pub fn is_ours(&self, mark: &str) -> bool {
+        self.alias == mark || (self.alias.is_empty() && self.group == making(mark))
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -306,6 +324,7 @@ pub fn parse(body: &[u8]) -> Option<Seen> {
             IFLA_MTU => seen.mtu = wire::u32_at(value, 0)?,
             IFLA_LINK => seen.other = wire::u32_at(value, 0)?,
             IFLA_MASTER => seen.master = wire::u32_at(value, 0)?,
+            IFLA_GROUP => seen.group = wire::u32_at(value, 0)?,
             IFLA_IFALIAS => seen.alias = wire::text(value),
             IFLA_LINKINFO => info(value, &mut seen),
             _ => {}
@@ -397,7 +416,7 @@ pub fn fit(link: &Link, seen: &Seen, master: u32, mark: &str, named: bool) -> Fi
             (seen.mode, seen.flags) == (mode.number().into(), flag.number())
         }
     };
-    if !named && seen.alias != mark {
+    if !named && !seen.is_ours(mark) {
         let lent = match link.kind {
             LinkKind::Bridge => seen.kind == kind,
             LinkKind::Vlan { .. } => true,
