@@ -322,12 +322,18 @@ impl Inner {
             );
             return None;
         };
-        let own = format!(
+        let mut own = format!(
             "{name} is {} on {} ({})",
             list(way.from.addresses()),
             way.network.name,
             way.network.driver
         );
+        if let Some(backends) = way.backends {
+            own += &format!(
+                ", {address} is a service's own address and leads to one of {backends} backends"
+            );
+        }
+        let address = way.address;
         match &way.to {
             Side::Here(name) => {
                 story.ok(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use netstate::{Link, Row};
+use netstate::{Link, Owned, Row};
 
 use crate::Peer;
 use crate::model::{Endpoint, Network, Record};
@@ -28,7 +28,10 @@ pub(super) struct Way {
     pub lazy: bool,
     pub from: Endpoint,
     pub to: Side,
+    /// Of a service's address, that of a backend.
     pub address: IpAddr,
+    /// How many backends the service has whose address it was.
+    pub backends: Option<usize>,
     pub rows: BTreeSet<Row>,
 }
 
@@ -42,7 +45,9 @@ impl Way {
         });
         let inside = on.is_some();
         let (from, network) = on.or_else(|| state.gateway_of(source))?;
+        let (address, service, backends) = state.backend(network, address);
         let mut owners = state.sandbox_rows(source);
+        owners.extend(service);
         owners.extend([state.network_rows(network)]);
         owners.extend(state.peer_rows(&network.id, &[address]));
         let holder = state
@@ -65,6 +70,7 @@ impl Way {
             from: from.clone(),
             to,
             address,
+            backends,
             rows: owners.into_values().flatten().collect(),
         })
     }
@@ -76,6 +82,29 @@ impl Way {
             _ => false,
         };
         self.rows.iter().any(isolated)
+    }
+}
+
+impl State {
+    /// Of a service's own address the first backend's, the rows of the way there, and how many there are.
+    fn backend(
+        &self,
+        network: &Network,
+        address: IpAddr,
+    ) -> (IpAddr, Option<Owned>, Option<usize>) {
+        let services = self.balanced(&network.id);
+        let service = match address {
+            IpAddr::V4(v4) => services.get(&v4),
+            IpAddr::V6(_) => None,
+        };
+        let Some((service, first)) = service.and_then(|s| Some((s, s.backends.keys().next()?)))
+        else {
+            return (address, None, None);
+        };
+        let owner = format!("service/{}/{address}", network.id);
+        let entry = self.networks.get(&network.id);
+        let rows = entry.and_then(|e| Some((owner.clone(), e.services.get(&owner)?.clone())));
+        ((*first).into(), rows, Some(service.backends.len()))
     }
 }
 
