@@ -39,14 +39,18 @@ pub(crate) fn limits_swap() -> bool {
         .exists()
 }
 
-/// Removes the parent group from every hierarchy; where it still has groups in it, it stays.
-pub(crate) fn remove_parent(parent: &str) {
-    let parent = parent.trim_matches('/');
-    if parent.is_empty() {
+/// Removes the parent group from every hierarchy; where it still has groups in it, it stays. The unified one has programs
+/// on it that balance connections: as long as this daemon runs it is to `stay`.
+pub(crate) fn remove_parent(parent: &str, stay: Option<&Path>) {
+    let trimmed = parent.trim_matches('/');
+    if trimmed.is_empty() {
         return;
     }
     for hierarchy in hierarchies() {
-        let mut group = hierarchy.join(parent);
+        if stay.is_some_and(|stay| stay == hierarchy.join(trimmed)) {
+            continue;
+        }
+        let mut group = hierarchy.join(trimmed);
         while group != hierarchy && std::fs::remove_dir(&group).is_ok() {
             group.pop();
         }

@@ -203,7 +203,7 @@ impl Engine {
             .iter()
             .any(|container| container.live().is_some())
         {
-            cgroup::remove_parent(&self.inner.config.cgroup_parent);
+            cgroup::remove_parent(&self.inner.config.cgroup_parent, None);
         }
     }
 }

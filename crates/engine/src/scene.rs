@@ -116,7 +116,8 @@ impl Inner {
         if let Ok(_cgroups) = self.cgroups.try_write()
             && !self.all().iter().any(|other| other.live().is_some())
         {
-            cgroup::remove_parent(&self.config.cgroup_parent);
+            let parent = &self.config.cgroup_parent;
+            cgroup::remove_parent(parent, cgroup::unified(parent).as_deref());
         }
     }
 }
