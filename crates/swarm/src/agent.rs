@@ -279,16 +279,18 @@ impl Inner {
             if registered {
                 (backoff, left) = (Duration::ZERO, 0);
             }
-            self.remotes().observe(&addr, false);
-            // One after the other in quick succession: the next one may lead.
-            let pause = match self.remotes().all_failed() {
-                true if left == 0 => {
-                    left = self.remotes().peers().len();
-                    backoff = (FIRST_BACKOFF + 2 * backoff).min(MAX_BACKOFF);
-                    backoff
-                }
-                _ => FIRST_BACKOFF,
+            let (all_failed, managers) = {
+                let mut remotes = self.remotes();
+                remotes.observe(&addr, false);
+                (remotes.all_failed(), remotes.peers().len())
             };
+            // One after the other in quick succession: the next one may lead.
+            let mut pause = FIRST_BACKOFF;
+            if all_failed && left == 0 {
+                left = managers;
+                backoff = (FIRST_BACKOFF + 2 * backoff).min(MAX_BACKOFF);
+                pause = backoff;
+            }
             info!(
                 manager = addr,
                 status = status_text(&ended),
