@@ -183,4 +183,11 @@ pub enum Statement {
     },
     SetMetaMark(u32),
     SetCtMark(u32),
+    /// `udp dport set port`: this packet's port and no more, without connection tracking.
+    SetPort {
+        /// tcp or udp, and the rule has made sure of it.
+        protocol: u8,
+        field: Field,
+        to: u16,
+    },
 }

@@ -251,6 +251,32 @@ fn everything() -> Vec<Row> {
             ],
         ),
         rule(&t, "output", 2, &[Statement::SetCtMark(9)]),
+        rule(
+            &t,
+            "output",
+            3,
+            &[
+                is(Field::L4Proto, Value::Protocol(17)),
+                Statement::SetPort {
+                    protocol: 17,
+                    field: Field::ThDport,
+                    to: 5300,
+                },
+            ],
+        ),
+        rule(
+            &t,
+            "output",
+            4,
+            &[
+                is(Field::L4Proto, TCP),
+                Statement::SetPort {
+                    protocol: 6,
+                    field: Field::ThSport,
+                    to: 53,
+                },
+            ],
+        ),
         Row::NftTable(v4.clone()),
         base(&v4, "prerouting", BaseKind::Nat, Hook::Prerouting, -100),
         base(&v4, "postrouting", BaseKind::Nat, Hook::Postrouting, 100),

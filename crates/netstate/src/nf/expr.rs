@@ -29,6 +29,11 @@ const CT_MARK: u32 = 3;
 /// Bits of established and related in a `ct state`.
 const ESTABLISHED_RELATED: u32 = 2 | 4;
 
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+/// The internet's checksum is to be kept right.
+const CSUM_INET: u32 = 1;
+
 const LINK_LAYER: u32 = 0;
 const NETWORK: u32 = 1;
 const TRANSPORT: u32 = 2;
@@ -335,6 +340,30 @@ impl Writer<'_> {
                 self.immediate(REG32, &mark.to_ne_bytes());
                 self.expr("ct", |m| {
                     m.be32(2, CT_MARK).be32(4, REG32);
+                });
+            }
+            Statement::SetPort {
+                protocol,
+                field,
+                to,
+            } => {
+                let checksum = match *protocol {
+                    TCP => 16,
+                    UDP => 6,
+                    _ => return Err(format!("no port of protocol {protocol} can be set")),
+                };
+                let (Type::Port, Source::Payload { base, offset }) = (field.kind(), field.source())
+                else {
+                    return Err(format!("{field} is not a port"));
+                };
+                self.immediate(REG32, &to.to_be_bytes());
+                self.expr("payload", |m| {
+                    m.be32(2, base)
+                        .be32(3, offset)
+                        .be32(4, 2)
+                        .be32(5, REG32)
+                        .be32(6, CSUM_INET)
+                        .be32(7, checksum);
                 });
             }
         }

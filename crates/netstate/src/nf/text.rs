@@ -248,6 +248,15 @@ impl Display for Statement {
             }
             Statement::SetMetaMark(mark) => write!(f, "meta mark set {mark:#x}"),
             Statement::SetCtMark(mark) => write!(f, "ct mark set {mark:#x}"),
+            Statement::SetPort {
+                protocol,
+                field,
+                to,
+            } => {
+                let field = field.to_string();
+                let port = field.trim_start_matches("th ");
+                write!(f, "{} {port} set {to}", Value::Protocol(*protocol))
+            }
         }
     }
 }
