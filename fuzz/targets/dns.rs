@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use dns::{Outcome, Transport, View, Zone, answer, fuzzing};
+use dns::{Outcome, Scope, Transport, View, Zone, answer, fuzzing};
 use hickory_proto::op::{Message, MessageType};
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -32,11 +32,14 @@ fn view(ndots_set: bool) -> View {
         (IpAddr::from([10, 1, 0, 3]), "x".repeat(64)),
     ]);
     View {
-        zones: vec![Arc::new(ArcSwap::from_pointee(Zone {
-            network: "net".to_owned(),
-            names,
-            reverse,
-        }))],
+        networks: vec![Scope {
+            zone: Arc::new(ArcSwap::from_pointee(Zone {
+                network: "net".to_owned(),
+                names,
+                reverse,
+            })),
+            links: BTreeMap::from([("db".to_owned(), "web".to_owned())]),
+        }],
         ndots_set,
         ..View::default()
     }
@@ -99,4 +102,39 @@ pub fn reply(data: &[u8]) {
     let failure = fuzzing::servfail(query);
     assert!(fuzzing::is_reply_to(query, &failure));
     Message::from_vec(&failure).expect("others can read it");
+}
+
+/// `u16 seconds ‖ u16 length ‖ query ‖ reply`: a reply that was kept for so long.
+pub fn cache(data: &[u8]) {
+    let Some(([s1, s0, l1, l0], rest)) = data.split_first_chunk::<4>() else {
+        return;
+    };
+    let seconds = u32::from(u16::from_be_bytes([*s1, *s0]));
+    let length = usize::from(u16::from_be_bytes([*l1, *l0])).min(rest.len());
+    let (query, reply) = rest.split_at(length);
+    let Some(out) = fuzzing::cached(query, reply, seconds) else {
+        return;
+    };
+    assert_eq!(out[..2], query[..2], "another id");
+    assert_ne!(out[2] & 0x80, 0, "a query is no reply");
+    if out[2] & 0x02 != 0 {
+        assert!(out.len() <= 512 && reply.len() > 512);
+        Message::from_vec(&out).expect("others can read it");
+        return;
+    }
+    assert_eq!(out.len(), reply.len());
+    let Ok(before) = Message::from_vec(reply) else {
+        return;
+    };
+    let after = Message::from_vec(&out).expect("others can still read it");
+    for (before, after) in [
+        (&before.answers, &after.answers),
+        (&before.authorities, &after.authorities),
+        (&before.additionals, &after.additionals),
+    ] {
+        for (before, after) in before.iter().zip(after) {
+            assert_eq!(before.ttl - seconds, after.ttl);
+            assert!(after.ttl > 0, "kept for too long");
+        }
+    }
 }

@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use dns::Caches;
 use engine_types::network::{CreateOptions, IPAM, IPAMConfig};
 use engine_types::{Error, Result};
 use ipnet::IpNet;
@@ -18,7 +19,7 @@ use crate::ports::PortTable;
 use crate::resolv_conf::Overrides;
 use crate::state::{Entry, Remote, State};
 use crate::store::{NAMES, NETWORKS, PEERS, SANDBOXES, Store, VTEP};
-use crate::{NameRecord, OverlayView, Peer, SwarmNetworks, swarm};
+use crate::{NameRecord, OverlayView, Peer, SwarmNetworks, resolver, swarm};
 
 /// The daemon's network settings (flags and daemon.json).
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub dns: Vec<String>,
     pub dns_options: Vec<String>,
     pub dns_search: Vec<String>,
+    /// What `host-gateway` means; empty: the default bridge's addresses.
+    pub host_gateway: Vec<IpAddr>,
     /// Program NAT and filter rules (`--iptables`).
     pub firewall: bool,
     pub default_binding: IpAddr,
@@ -158,6 +161,7 @@ impl Controller {
             state: Mutex::new(state),
         });
         tokio::spawn(swarm::refresh_zones(Arc::downgrade(&inner), refresh));
+        tokio::spawn(resolver::follow_host(Arc::downgrade(&inner)));
         inner.declare_networks().await;
         inner.make_predefined().await?;
         Ok(Self(inner))
@@ -194,6 +198,8 @@ fn load(
         pools,
         ports: PortTable::default(),
         resolvers: BTreeMap::new(),
+        caches: Caches::default(),
+        host_gateway: config.host_gateway.clone(),
     };
     for (id, network) in store.all::<Network>(NETWORKS)? {
         if network.scope == Scope::Local {

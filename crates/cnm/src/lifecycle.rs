@@ -173,7 +173,7 @@ impl Inner {
         for network in &touched {
             self.state().refresh_zone(network);
         }
-        self.refresh_views(container, &touched);
+        self.refresh_views(container);
         Ok(())
     }
 
@@ -199,6 +199,6 @@ impl Inner {
         if let Err(error) = self.kernel.set_many(rows).await {
             tracing::error!(container, %error, "sandbox is not whole");
         }
-        self.refresh_views(container, &[]);
+        self.refresh_views(container);
     }
 }

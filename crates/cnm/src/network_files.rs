@@ -13,8 +13,8 @@ use crate::model::Record;
 use crate::resolv_conf::{Kind, Overrides, Rendered, ResolvConf};
 use crate::state::{GATEWAY_BRIDGE, State};
 
-const FIXED: &str = "127.0.0.1\tlocalhost
-::1\tlocalhost ip6-localhost ip6-loopback
+const FIXED: &str = "127.0.0.1\tlocalhost\n";
+const FIXED6: &str = "::1\tlocalhost ip6-localhost ip6-loopback
 fe00::\tip6-localnet
 ff00::\tip6-mcastprefix
 ff02::1\tip6-allnodes
@@ -32,20 +32,18 @@ impl State {
         {
             return unchanged;
         }
-        let mut text = FIXED.to_string();
+        let ipv6 = !record.spec.ipv6_disabled;
+        let mut text = [FIXED, if ipv6 { FIXED6 } else { "" }].concat();
         for entry in &record.spec.extra_hosts {
             let Some((name, ip)) = entry.split_once([':', '=']) else {
                 continue;
             };
-            match ip {
-                "host-gateway" => {
-                    for gateway in self.host_gateway() {
-                        let _ = writeln!(text, "{gateway}\t{name}");
-                    }
-                }
-                _ => {
-                    let _ = writeln!(text, "{}\t{name}", ip.trim_matches(['[', ']']));
-                }
+            let ips = match ip {
+                "host-gateway" => self.host_gateway(),
+                _ => ip.trim_matches(['[', ']']).parse().into_iter().collect(),
+            };
+            for ip in ips.into_iter().filter(|ip: &IpAddr| ipv6 || ip.is_ipv4()) {
+                let _ = writeln!(text, "{ip}\t{name}");
             }
         }
         for (ip, names) in self.legacy_links(record) {
@@ -65,15 +63,19 @@ impl State {
             network.is_ok_and(|n| !n.ingress && n.name != GATEWAY_BRIDGE)
         };
         for endpoint in record.endpoints.iter().filter(|e| shown(&e.network)) {
-            for address in endpoint.addresses() {
-                let _ = writeln!(text, "{}\t{names}", address.addr());
+            let addresses = endpoint.addresses().map(|a| a.addr());
+            for address in addresses.filter(|ip| ipv6 || ip.is_ipv4()) {
+                let _ = writeln!(text, "{address}\t{names}");
             }
         }
         text
     }
 
-    /// What `host-gateway` stands for: the host's address on the default bridge.
+    /// What `host-gateway` stands for: as the daemon was told, or the host's addresses on the default bridge.
     fn host_gateway(&self) -> Vec<IpAddr> {
+        if !self.host_gateway.is_empty() {
+            return self.host_gateway.clone();
+        }
         let bridge = self.resolve("bridge").map(|n| n.pools.iter());
         bridge
             .into_iter()

@@ -1,12 +1,12 @@
 //! The resolver of a sandbox: its sockets, how queries get to it, what it may look at.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use dns::{Dial, Resolver, Upstream, View};
+use dns::{Cache, Dial, Resolver, Scope, Upstream, View};
 use engine_types::{Error, Result};
 use netstate::nft::{
     Base, BaseKind, Chain, Family, Field, Hook, Rule, Statement, Table, Value, Verdict,
@@ -18,13 +18,15 @@ use crate::controller::Inner;
 use crate::kernel::{Kernel, run_in};
 use crate::model::{Network, Record};
 use crate::network_files::links;
-use crate::resolv_conf::Rendered;
+use crate::resolv_conf::{Rendered, ResolvConf};
 use crate::state::{GATEWAY_BRIDGE, State};
 
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 const DNS: u16 = 53;
 const UDP: u8 = 17;
 const TCP: u8 = 6;
+/// How often the host's `resolv.conf` is looked at.
+const FOLLOW: Duration = Duration::from_secs(2);
 
 /// A resolver at work.
 pub(crate) struct Running {
@@ -36,7 +38,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Port 53 of 127.0.0.11 leads to the ports that the sockets got; conntrack turns the answers' source back.
+    /// Port 53 of 127.0.0.11 leads to the ports that the sockets got, and what they answer comes from port 53. Each packet
+    /// has its port changed on the way out to loopback: that takes no connection tracking, neither for queries nor for
+    /// anything else that the container sends.
     pub fn rows(&self, ns: &Ns) -> Vec<Row> {
         let table = Table {
             ns: ns.clone(),
@@ -45,39 +49,41 @@ impl Running {
         };
         let chain = Chain {
             table: table.clone(),
-            name: "output".into(),
+            name: "redirect".into(),
             base: Some(Base {
-                kind: BaseKind::Nat,
+                kind: BaseKind::Filter,
                 hook: Hook::Output,
-                priority: -100,
+                // Where connection tracking has not begun.
+                priority: -300,
                 drop_by_default: false,
             }),
         };
-        let equals = |field, value| Statement::Match {
-            field,
-            not: false,
-            value,
-        };
-        let elsewhere = Statement::Match {
-            field: Field::IpDaddr,
-            not: true,
-            value: Value::Ip(ADDRESS.into()),
-        };
+        let is = |field, not, value| Statement::Match { field, not, value };
+        let elsewhere = is(Field::OifName, true, Value::Ifname("lo".into()));
         let mut rules = vec![vec![elsewhere, Statement::Verdict(Verdict::Accept)]];
         for (protocol, port) in [(UDP, self.udp), (TCP, self.tcp)] {
-            rules.push(vec![
-                equals(Field::L4Proto, Value::Protocol(protocol)),
-                equals(Field::ThDport, Value::Port(DNS)),
-                Statement::Dnat {
-                    to: ADDRESS.into(),
-                    port: Some(port),
-                },
-            ]);
+            for (address, field, from, to) in [
+                (Field::IpDaddr, Field::ThDport, DNS, port),
+                (Field::IpSaddr, Field::ThSport, port, DNS),
+            ] {
+                rules.push(vec![
+                    is(address, false, Value::Ip(ADDRESS.into())),
+                    is(Field::L4Proto, false, Value::Protocol(protocol)),
+                    is(field, false, Value::Port(from)),
+                    Statement::Notrack,
+                    Statement::SetPort {
+                        protocol,
+                        field,
+                        to,
+                    },
+                    Statement::Verdict(Verdict::Accept),
+                ]);
+            }
         }
         let rules = (1..).zip(rules).map(|(order, body)| {
             Row::NftRule(Rule {
                 table: table.clone(),
-                chain: "output".into(),
+                chain: "redirect".into(),
                 order,
                 body,
             })
@@ -116,32 +122,49 @@ impl State {
             let local = entry.network.scope == crate::model::Scope::Local;
             (local, priority, &entry.network.name)
         });
-        let mut aliases = BTreeMap::new();
-        for (endpoint, entry) in &seen {
-            let zone = entry.zone.load();
-            for (target, alias) in links(endpoint.settings.links.as_deref()) {
-                if let Some(addresses) = zone.names.get(&target.to_lowercase()) {
-                    aliases.insert(alias.to_lowercase(), addresses.clone());
-                }
-            }
-        }
+        let networks: Vec<Scope> = seen
+            .into_iter()
+            .map(|(endpoint, entry)| Scope {
+                zone: entry.zone.clone(),
+                links: links(endpoint.settings.links.as_deref())
+                    .map(|(target, alias)| (alias.to_lowercase(), target.to_lowercase()))
+                    .collect(),
+            })
+            .collect();
         // A sandbox without a way out asks no server of the host's; one that the user named may be on its own networks.
         let outside = self.gateway_of(record).is_some();
         let upstreams = conf.upstreams.iter().filter(|_| outside || !conf.from_host);
+        let upstreams: Vec<Upstream> = upstreams
+            .map(|ip| Upstream {
+                addr: SocketAddr::new(*ip, DNS),
+                from_host: conf.from_host,
+            })
+            .collect();
+        let cache = match conf.from_host {
+            true => self.caches.of(&upstreams),
+            false => self.own_cache(record, &networks, &upstreams),
+        };
         View {
-            zones: seen
-                .into_iter()
-                .map(|(_, entry)| entry.zone.clone())
-                .collect(),
-            links: aliases,
-            upstreams: upstreams
-                .map(|ip| Upstream {
-                    addr: SocketAddr::new(*ip, DNS),
-                    from_host: conf.from_host,
-                })
-                .collect(),
+            networks,
+            upstreams,
+            cache,
             ndots_set: conf.ndots_set,
         }
+    }
+
+    /// What servers say that are asked from within the sandbox holds while it is on the same networks: elsewhere others
+    /// may have their addresses.
+    fn own_cache(&self, record: &Record, networks: &[Scope], upstreams: &[Upstream]) -> Arc<Cache> {
+        let running = self.resolvers.get(&record.spec.container_id);
+        let former = running.map(|running| running.view.load_full());
+        let same = |former: &Arc<View>| {
+            let zones = |networks: &[Scope]| -> Vec<_> {
+                networks.iter().map(|n| Arc::as_ptr(&n.zone)).collect()
+            };
+            former.upstreams == upstreams && zones(&former.networks) == zones(networks)
+        };
+        let cache = former.filter(same).map(|former| former.cache.clone());
+        cache.unwrap_or_default()
     }
 }
 
@@ -171,6 +194,25 @@ impl Inner {
             .resolvers
             .insert(container.to_string(), running);
         Ok(())
+    }
+}
+
+/// Asks the servers that the host's `resolv.conf` names now, not those of when a container started: a laptop changes its
+/// network, a VPN comes up. Ends with the controller.
+pub(crate) async fn follow_host(inner: Weak<Inner>) {
+    let mut known = ResolvConf::of_host();
+    loop {
+        tokio::time::sleep(FOLLOW).await;
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        let conf = ResolvConf::of_host();
+        if conf != known {
+            tracing::info!("the host's name servers have changed");
+            known = conf;
+            let containers: Vec<_> = inner.state().resolvers.keys().cloned().collect();
+            containers.iter().for_each(|c| inner.refresh_views(c));
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub struct SandboxSpec {
     pub dns_search: Vec<String>,
     /// `name:ip`
     pub extra_hosts: Vec<String>,
+    /// Its namespace is to be without IPv6 (a sysctl says so).
+    #[serde(default)]
+    pub ipv6_disabled: bool,
     pub sysctls: BTreeMap<String, String>,
     /// `80/tcp` to its bindings; `None` or an empty list means an ephemeral host port.
     pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use dns::Zone;
+use dns::{Caches, Zone};
 use engine_types::{Error, Result};
 use ipam::{Addresses, Pools};
 use ipnet::IpNet;
@@ -34,6 +34,9 @@ pub(crate) struct State {
     pub ports: PortTable,
     /// By container.
     pub resolvers: BTreeMap<String, Running>,
+    /// Of the host's own servers.
+    pub caches: Caches,
+    pub host_gateway: Vec<IpAddr>,
 }
 
 /// A network with what is derived from it.

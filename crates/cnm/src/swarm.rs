@@ -252,7 +252,7 @@ pub(crate) async fn refresh_zones(inner: std::sync::Weak<Inner>, wake: Arc<tokio
             let state = inner.state();
             stale.iter().for_each(|network| state.refresh_zone(network));
         }
-        inner.refresh_views("", &stale);
+        inner.refresh_views("");
     }
 }
 

@@ -281,6 +281,7 @@ impl World {
             dns: vec![],
             dns_options: vec![],
             dns_search: vec![],
+            ipv6_disabled: false,
             extra_hosts: vec![],
             sysctls: BTreeMap::new(),
             ports: BTreeMap::new(),
@@ -310,16 +311,7 @@ impl World {
             return vec!["no resolver".into()];
         };
         let view = running.view.load();
-        let in_zones = view
-            .zones
-            .iter()
-            .find_map(|z| z.load().names.get(name).cloned());
-        let found = view
-            .links
-            .get(name)
-            .cloned()
-            .or(in_zones)
-            .unwrap_or_default();
+        let found = view.lookup(name, Clone::clone).unwrap_or_default();
         found.iter().map(|ip| ip.to_string()).collect()
     }
 }
@@ -338,6 +330,7 @@ async fn start(
         dns_options: vec![],
         dns_search: vec![],
         firewall: true,
+        host_gateway: vec![],
         default_binding: [127, 0, 0, 1].into(),
         labels: vec![],
     };

@@ -115,7 +115,7 @@ impl Inner {
             state.refresh_zone(network);
         }
         drop(state);
-        self.refresh_views(scene.container, &scene.touched);
+        self.refresh_views(scene.container);
         done
     }
 
@@ -236,22 +236,14 @@ impl Inner {
         }
     }
 
-    /// What sandboxes see of names: this one's networks changed, others' links into them may have.
-    pub fn refresh_views(&self, container: &str, touched: &[String]) {
+    /// What this sandbox and other hosts see of names. Zones change without it.
+    pub fn refresh_views(&self, container: &str) {
         let state = self.state();
-        for (id, running) in &state.resolvers {
-            let Some(record) = state.records.get(id) else {
-                continue;
-            };
-            let linked = |network: &String| {
-                let endpoint = record.endpoint_on(network);
-                endpoint.is_some_and(|e| e.settings.links.as_ref().is_some_and(|l| !l.is_empty()))
-            };
-            if (id == container || touched.iter().any(linked))
-                && let Ok(conf) = state.resolv_conf(record, &self.dns)
-            {
-                running.view.store(Arc::new(state.view(record, &conf)));
-            }
+        if let Some(running) = state.resolvers.get(container)
+            && let Some(record) = state.records.get(container)
+            && let Ok(conf) = state.resolv_conf(record, &self.dns)
+        {
+            running.view.store(Arc::new(state.view(record, &conf)));
         }
         let view = Arc::new(state.overlay_view());
         drop(state);

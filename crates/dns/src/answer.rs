@@ -31,6 +31,16 @@ pub enum Outcome {
     Ignore,
 }
 
+impl Transport {
+    /// The most bytes that the client can take.
+    pub(crate) fn limit(self, query: &Query<'_>) -> usize {
+        match self {
+            Self::Tcp => usize::from(u16::MAX),
+            Self::Udp => query.udp_limit(),
+        }
+    }
+}
+
 /// Answers `query` from `view` into `out`, or says what else to do with it. Several addresses come in random order.
 pub fn answer(
     query: &[u8],
@@ -39,27 +49,43 @@ pub fn answer(
     rng: &mut StdRng,
     out: &mut Vec<u8>,
 ) -> Outcome {
+    match consider(query, view, transport, rng, out) {
+        Step::Answered => Outcome::Answer,
+        Step::Forward(_) => Outcome::Forward,
+        Step::Ignore => Outcome::Ignore,
+    }
+}
+
+/// [`Outcome`], with the query that is to be forwarded.
+pub(crate) enum Step<'a> {
+    Answered,
+    Forward(Query<'a>),
+    Ignore,
+}
+
+/// [`answer`].
+pub(crate) fn consider<'a>(
+    query: &'a [u8],
+    view: &View,
+    transport: Transport,
+    rng: &mut StdRng,
+    out: &mut Vec<u8>,
+) -> Step<'a> {
     let parsed = match Query::parse(query) {
         Ok(parsed) => parsed,
-        Err(Malformed::Ignore) => return Outcome::Ignore,
+        Err(Malformed::Ignore) => return Step::Ignore,
         Err(Malformed::Answer(rcode)) => {
             wire::header_only(query, rcode, out);
-            return Outcome::Answer;
+            return Step::Answered;
         }
     };
-    // A UDP payload ends at 65,507 bytes; 512 is what every client takes (RFC 1035).
-    let limit = match transport {
-        Transport::Tcp => usize::from(u16::MAX),
-        Transport::Udp => parsed
-            .edns
-            .map_or(512, |edns| usize::from(edns.size).clamp(512, 65_507)),
-    };
+    let limit = transport.limit(&parsed);
     if parsed.edns.is_some_and(|edns| edns.version != 0) {
         Response::new(out, &parsed, limit, rcode::BADVERS).finish();
-        return Outcome::Answer;
+        return Step::Answered;
     }
     let Some(records) = own_records(&parsed, view) else {
-        return Outcome::Forward;
+        return Step::Forward(parsed);
     };
     let mut response = Response::new(out, &parsed, limit, rcode::NOERROR);
     match records {
@@ -72,7 +98,7 @@ pub fn answer(
         Records::Pointer(name) => response.pointer(TTL, &name),
     }
     response.finish();
-    Outcome::Answer
+    Step::Answered
 }
 
 enum Records {

@@ -1,17 +1,19 @@
 //! Queries in flight over UDP: bytes and time in, bytes out.
 //!
-//! Identical queries share one flight. That is thrift, and it is the protection against loops: a query that comes
+//! Identical questions share one flight. That is thrift, and it is the protection against loops: a query that comes
 //! back to us through a forwarder joins its own flight and ends with it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::Upstream;
-use crate::race::{MAX_UPSTREAMS, Race};
-use crate::wire;
+use crate::race::{Distrust, Race};
+use crate::wire::{self, Query};
+use crate::{Cache, Upstream, View};
 
 /// Clients' queries that wait at the same time in one sandbox. Docker: 1024, and REFUSED beyond.
 const MAX_WAITING: usize = 1024;
@@ -32,12 +34,13 @@ pub(crate) struct Forwarder<C> {
     rng: StdRng,
     /// By the id that upstreams see.
     flights: BTreeMap<u16, Flight>,
-    by_query: BTreeMap<Vec<u8>, u16>,
+    by_question: BTreeMap<Vec<u8>, u16>,
     timers: BTreeSet<(Instant, u16)>,
     /// In order of arrival.
     waiting: BTreeMap<u64, Waiting<C>>,
     by_client: BTreeMap<C, BTreeSet<u64>>,
     arrivals: u64,
+    distrust: Distrust,
     transmits: VecDeque<Transmit>,
     replies: VecDeque<Reply<C>>,
 }
@@ -45,14 +48,24 @@ pub(crate) struct Forwarder<C> {
 struct Flight {
     query: Vec<u8>,
     upstreams: Vec<Upstream>,
+    /// What upstreams have said to the view that asks.
+    cache: Arc<Cache>,
+    /// The reply is good for others.
+    shared: bool,
     race: Race,
     timer: Instant,
     waiting: Vec<u64>,
 }
 
+impl Flight {
+    fn question(&self) -> &[u8] {
+        &self.query[2..]
+    }
+}
+
 struct Waiting<C> {
     client: C,
-    id: [u8; 2],
+    query: Box<[u8]>,
     flight: u16,
 }
 
@@ -61,26 +74,37 @@ impl<C: Copy + Ord> Forwarder<C> {
         Self {
             rng,
             flights: BTreeMap::new(),
-            by_query: BTreeMap::new(),
+            by_question: BTreeMap::new(),
             timers: BTreeSet::new(),
             waiting: BTreeMap::new(),
             by_client: BTreeMap::new(),
             arrivals: 0,
+            distrust: Distrust::default(),
             transmits: VecDeque::new(),
             replies: VecDeque::new(),
         }
     }
 
-    /// `query` is one for which [`crate::answer`] said `Forward`.
-    pub fn handle_query(&mut self, now: Instant, client: C, query: &[u8], upstreams: &[Upstream]) {
-        let (id, body) = ([query[0], query[1]], &query[2..]);
-        let flight = match self.by_query.get(body) {
-            Some(flight) if self.is_repeated(*flight, client, id) => return,
-            Some(flight) => *flight,
-            None => self.take_off(now, body, upstreams),
+    /// `query` is one that is not ours to answer, `question` what [`Query::onward`] made of it and `shared` what that said.
+    pub fn handle_query(
+        &mut self,
+        now: Instant,
+        client: C,
+        query: &Query<'_>,
+        (question, shared): (&[u8], bool),
+        view: &View,
+    ) {
+        let flight = match self.joinable(question, view) {
+            Some(flight) if self.is_repeated(flight, client, query) => return,
+            Some(flight) => flight,
+            None => self.take_off(now, question, shared, view),
         };
         self.arrivals += 1;
-        let waiting = Waiting { client, id, flight };
+        let waiting = Waiting {
+            client,
+            query: query.bytes.into(),
+            flight,
+        };
         self.waiting.insert(self.arrivals, waiting);
         self.by_client
             .entry(client)
@@ -97,6 +121,7 @@ impl<C: Copy + Ord> Forwarder<C> {
 
     /// Bytes that came from `upstream`. What answers no query of ours, or not this upstream's, is ignored.
     pub fn handle_reply(&mut self, now: Instant, upstream: Upstream, reply: &[u8]) {
+        self.distrust.handle_sign_of_life(&upstream);
         let Some(id) = reply.first_chunk().map(|id| u16::from_be_bytes(*id)) else {
             return;
         };
@@ -112,8 +137,36 @@ impl<C: Copy + Ord> Forwarder<C> {
         if wire::is_failure(reply) {
             flight.race.handle_failure(now, index);
             self.pump(now, id);
-        } else {
-            self.land(id, reply);
+            return;
+        }
+        for index in flight.race.silent(now) {
+            if flight.upstreams[index] != upstream {
+                self.distrust.handle_silence(now, flight.upstreams[index]);
+            }
+        }
+        if flight.shared {
+            flight.cache.insert(now, flight.question(), reply);
+        }
+        self.land(id, |query| {
+            let mut out = Vec::with_capacity(reply.len());
+            wire::deliver(reply, query, query.udp_limit(), &mut out);
+            out
+        });
+    }
+
+    /// Nothing gets to `upstream`: whoever waits for it goes on to the next.
+    pub fn handle_unreachable(&mut self, now: Instant, upstream: Upstream) {
+        let mut concerned = Vec::new();
+        for (id, flight) in &mut self.flights {
+            if let Some(index) = flight.upstreams.iter().position(|u| *u == upstream)
+                && flight.race.is_asked(index)
+            {
+                flight.race.handle_failure(now, index);
+                concerned.push(*id);
+            }
+        }
+        for id in concerned {
+            self.pump(now, id);
         }
     }
 
@@ -137,15 +190,22 @@ impl<C: Copy + Ord> Forwarder<C> {
         self.replies.pop_front()
     }
 
+    /// The flight with this question, unless it is of a view that is no longer.
+    fn joinable(&self, question: &[u8], view: &View) -> Option<u16> {
+        let id = *self.by_question.get(question)?;
+        let flight = self.flights.get(&id)?;
+        Arc::ptr_eq(&flight.cache, &view.cache).then_some(id)
+    }
+
     /// A client's own retransmission: its first one is still waiting.
-    fn is_repeated(&self, flight: u16, client: C, id: [u8; 2]) -> bool {
+    fn is_repeated(&self, flight: u16, client: C, query: &Query<'_>) -> bool {
         self.flights.get(&flight).is_some_and(|flight| {
             let mut joined = flight.waiting.iter().filter_map(|n| self.waiting.get(n));
-            joined.any(|waiting| waiting.client == client && waiting.id == id)
+            joined.any(|waiting| waiting.client == client && *waiting.query == *query.bytes)
         })
     }
 
-    fn take_off(&mut self, now: Instant, body: &[u8], upstreams: &[Upstream]) -> u16 {
+    fn take_off(&mut self, now: Instant, question: &[u8], shared: bool, view: &View) -> u16 {
         // At most MAX_WAITING of 65,536 ids are taken.
         let id = loop {
             let id: u16 = self.rng.random();
@@ -153,19 +213,20 @@ impl<C: Copy + Ord> Forwarder<C> {
                 break id;
             }
         };
-        let mut query = Vec::with_capacity(body.len() + 2);
-        query.extend_from_slice(&id.to_be_bytes());
-        query.extend_from_slice(body);
-        let upstreams: Vec<_> = upstreams.iter().take(MAX_UPSTREAMS).copied().collect();
+        let query = [&id.to_be_bytes(), question].concat();
+        let (upstreams, due) = self.distrust.order(now, &view.usable_upstreams());
+        let race = Race::new(now, upstreams.len());
         let flight = Flight {
             query,
-            race: Race::new(now, upstreams.len()),
+            race: if due { race.without_patience() } else { race },
             upstreams,
+            cache: view.cache.clone(),
+            shared,
             timer: now,
             waiting: Vec::new(),
         };
         self.flights.insert(id, flight);
-        self.by_query.insert(body.to_vec(), id);
+        self.by_question.insert(question.to_vec(), id);
         self.timers.insert((now, id));
         id
     }
@@ -182,8 +243,7 @@ impl<C: Copy + Ord> Forwarder<C> {
             });
         }
         if flight.race.is_lost(now) {
-            let failure = wire::servfail(&flight.query);
-            self.land(id, &failure);
+            self.land(id, |query| wire::servfail(query.bytes));
             return;
         }
         self.timers.remove(&(flight.timer, id));
@@ -191,22 +251,22 @@ impl<C: Copy + Ord> Forwarder<C> {
         self.timers.insert((flight.timer, id));
     }
 
-    fn land(&mut self, id: u16, reply: &[u8]) {
+    fn land(&mut self, id: u16, answer: impl Fn(&Query<'_>) -> Vec<u8>) {
         for arrival in self.end_flight(id) {
-            if let Some(waiting) = self.end_waiting(arrival) {
-                let mut bytes = reply.to_vec();
-                bytes[..2].copy_from_slice(&waiting.id);
-                self.replies.push_back(Reply {
-                    client: waiting.client,
-                    bytes,
-                });
+            // It was read before.
+            if let Some(Waiting { client, query, .. }) = self.end_waiting(arrival)
+                && let Ok(query) = Query::parse(&query)
+            {
+                let bytes = answer(&query);
+                self.replies.push_back(Reply { client, bytes });
             }
         }
     }
 
     /// Forgets the oldest query of the client that has the most: nobody can crowd out the others.
     fn drop_one(&mut self) {
-        let busiest = self.by_client.values().max_by_key(|own| own.len());
+        let busy = |own: &&BTreeSet<u64>| (own.len(), Reverse(own.first().copied()));
+        let busiest = self.by_client.values().max_by_key(busy);
         let Some(oldest) = busiest.and_then(|own| own.first().copied()) else {
             return;
         };
@@ -237,7 +297,10 @@ impl<C: Copy + Ord> Forwarder<C> {
             return Vec::new();
         };
         self.timers.remove(&(flight.timer, id));
-        self.by_query.remove(&flight.query[2..]);
+        // A later one may have the question now.
+        if self.by_question.get(flight.question()) == Some(&id) {
+            self.by_question.remove(flight.question());
+        }
         flight.waiting
     }
 }

@@ -49,8 +49,8 @@ const LINGER: Duration = Duration::from_secs(4);
 /// Packets that wait for the socket to open; more are lost, as packets are.
 const QUEUE: usize = 256;
 
-/// What came from where.
-pub(crate) type Received = (Upstream, Vec<u8>);
+/// What came from where; an error when nothing gets there.
+pub(crate) type Received = (Upstream, io::Result<Vec<u8>>);
 
 /// One socket to one upstream, owned by a task that ends on its own.
 pub(crate) struct Link {
@@ -71,8 +71,9 @@ impl Link {
             stale_at: Instant::now() + FRESH,
         };
         let work = async move {
-            if let Err(error) = work(upstream, dial, queue, received).await {
+            if let Err(error) = work(upstream, dial, queue, &received).await {
                 tracing::debug!(server = %upstream.addr, %error, "upstream is out of reach");
+                let _ = received.send((upstream, Err(error))).await;
             }
         };
         (link, work)
@@ -89,11 +90,12 @@ impl Link {
     }
 }
 
+/// Ends with an error when the socket reports one: a port where nobody listens, a network without a way to it.
 async fn work(
     upstream: Upstream,
     dial: Arc<dyn Dial>,
     mut queue: mpsc::Receiver<Vec<u8>>,
-    received: mpsc::Sender<Received>,
+    received: &mpsc::Sender<Received>,
 ) -> io::Result<()> {
     let opened = tokio::task::spawn_blocking(move || dial.udp(upstream)).await??;
     opened.set_nonblocking(true)?;
@@ -103,26 +105,24 @@ async fn work(
         tokio::select! {
             () = tokio::time::sleep_until(end) => return Ok(()),
             Some(query) = queue.recv() => {
-                // Refused ports show up here or there; the race goes on without this upstream.
-                if let Err(error) = socket.send(&query).await {
-                    tracing::trace!(%error, "query to an upstream was lost");
-                }
+                socket.send(&query).await?;
             }
             ready = socket.readable() => {
                 ready?;
-                if let Some(reply) = receive(&socket)
-                    && received.send((upstream, reply)).await.is_err()
-                {
-                    return Ok(());
+                while let Some(reply) = receive(&socket)? {
+                    if received.send((upstream, Ok(reply))).await.is_err() {
+                        return Ok(());
+                    }
                 }
             }
         }
     }
 }
 
-fn receive(socket: &tokio::net::UdpSocket) -> Option<Vec<u8>> {
-    crate::resolver::with_scratch(|buffer| {
-        let length = socket.try_recv(buffer).ok()?;
-        Some(buffer[..length].to_vec())
+fn receive(socket: &tokio::net::UdpSocket) -> io::Result<Option<Vec<u8>>> {
+    crate::resolver::with_scratch(|scratch| match socket.try_recv(&mut scratch.datagram) {
+        Ok(length) => Ok(Some(scratch.datagram[..length].to_vec())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
     })
 }

@@ -15,14 +15,14 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::answer::{Step, consider};
+use crate::batch::{self, Outbox};
 use crate::forward::Forwarder;
 use crate::link::{Link, Received};
-use crate::{Dial, Outcome, Transport, Upstream, View, answer, tcp};
+use crate::{Dial, Transport, Upstream, View, tcp};
 
 /// TCP clients at the same time; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
-/// Queries that are answered before other events get their turn.
-const BURST: usize = 64;
 /// A burst of clients must not overflow the kernel's queue; the kernel may grant less.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
@@ -64,7 +64,6 @@ impl Resolver {
             replies,
             connections: JoinSet::new(),
             link_tasks: JoinSet::new(),
-            out: Vec::new(),
         };
         let task = tokio::spawn(server.run()).abort_handle();
         Ok(Self { task })
@@ -83,26 +82,22 @@ struct Server {
     replies: mpsc::Receiver<Received>,
     connections: JoinSet<()>,
     link_tasks: JoinSet<()>,
-    /// The response being written.
-    out: Vec<u8>,
 }
 
 impl Server {
     async fn run(mut self) {
-        // Until the runtime has looked once, `try_send_to` believes that the socket is full.
-        if let Err(error) = self.udp.writable().await {
-            return tracing::error!(%error, "resolver cannot use its socket");
-        }
         loop {
             let timeout = self.forwarder.poll_timeout();
             tokio::select! {
-                ready = self.udp.readable() => match ready {
-                    Ok(()) => self.answer_burst(),
-                    Err(error) => return tracing::error!(%error, "resolver lost its socket"),
-                },
-                Some((upstream, reply)) = self.replies.recv() => {
-                    self.forwarder.handle_reply(now(), upstream, &reply);
+                ready = self.udp.readable() => {
+                    if let Err(error) = ready.and_then(|()| self.answer_burst()) {
+                        return tracing::error!(%error, "resolver lost its socket");
+                    }
                 }
+                Some((upstream, received)) = self.replies.recv() => match received {
+                    Ok(reply) => self.forwarder.handle_reply(now(), upstream, &reply),
+                    Err(_) => self.forwarder.handle_unreachable(now(), upstream),
+                },
                 () = sleep_until(timeout), if timeout.is_some() => self.forwarder.handle_timeout(now()),
                 accepted = self.tcp.accept(), if self.connections.len() < MAX_CONNECTIONS => match accepted {
                     Ok((stream, _)) => self.converse(stream),
@@ -119,27 +114,39 @@ impl Server {
         }
     }
 
-    fn answer_burst(&mut self) {
-        let view = self.view.load_full();
-        with_scratch(|buffer| {
-            for _ in 0..BURST {
-                let (length, client) = match self.udp.try_recv_from(buffer) {
-                    Ok(received) => received,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                    Err(_) => continue,
+    fn answer_burst(&mut self) -> io::Result<()> {
+        let (view, now) = (self.view.load_full(), now());
+        let Self {
+            udp,
+            rng,
+            forwarder,
+            ..
+        } = self;
+        with_scratch(|scratch| {
+            let Scratch {
+                datagram,
+                out,
+                question,
+                outbox,
+            } = scratch;
+            let received = batch::receive(udp, datagram, |bytes, client| {
+                let query = match consider(bytes, &view, Transport::Udp, rng, out) {
+                    Step::Answered => return outbox.push(client, out),
+                    Step::Forward(query) => query,
+                    Step::Ignore => return,
                 };
-                let query = &buffer[..length];
-                match answer(query, &view, Transport::Udp, &mut self.rng, &mut self.out) {
-                    Outcome::Answer => reply(&self.udp, &self.out, client),
-                    Outcome::Forward => {
-                        let upstreams = usable(&view);
-                        self.forwarder
-                            .handle_query(now(), client, query, &upstreams);
-                    }
-                    Outcome::Ignore => {}
+                let shared = query.onward(question);
+                let limit = query.udp_limit();
+                if shared && view.cache.answer(now, question, &query, limit, out) {
+                    outbox.push(client, out);
+                } else if let Ok(client) = client.try_into() {
+                    let question = (&question[..], shared);
+                    forwarder.handle_query(now, client, &query, question, &view);
                 }
-            }
-        });
+            });
+            outbox.send(udp);
+            received
+        })
     }
 
     fn converse(&mut self, stream: tokio::net::TcpStream) {
@@ -156,9 +163,12 @@ impl Server {
         while let Some(transmit) = self.forwarder.poll_transmit() {
             self.link(transmit.upstream).send(transmit.bytes);
         }
-        while let Some(event) = self.forwarder.poll_event() {
-            reply(&self.udp, &event.bytes, event.client);
-        }
+        with_scratch(|scratch| {
+            while let Some(event) = self.forwarder.poll_event() {
+                scratch.outbox.push(event.client.into(), &event.bytes);
+            }
+            scratch.outbox.send(&self.udp);
+        });
     }
 
     fn link(&mut self, upstream: Upstream) -> &Link {
@@ -171,20 +181,6 @@ impl Server {
     }
 }
 
-fn reply(socket: &UdpSocket, bytes: &[u8], client: SocketAddr) {
-    if let Err(error) = socket.try_send_to(bytes, client) {
-        tracing::trace!(%error, "reply was lost");
-    }
-}
-
-/// Upstreams without those that would be ourselves.
-pub(crate) fn usable(view: &View) -> Vec<Upstream> {
-    let own = |upstream: &&Upstream| upstream.from_host || upstream.addr.ip() != OWN_ADDRESS;
-    view.upstreams.iter().filter(own).copied().collect()
-}
-
-const OWN_ADDRESS: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 11));
-
 fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
@@ -195,8 +191,22 @@ async fn sleep_until(at: Option<std::time::Instant>) {
     }
 }
 
-/// A buffer for the largest datagram, one per thread instead of one per sandbox.
-pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
-    thread_local!(static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; 65_535]));
-    SCRATCH.with_borrow_mut(|buffer| f(buffer))
+/// What work on datagrams needs, one per thread instead of one per sandbox.
+pub(crate) struct Scratch {
+    /// Room for the largest.
+    pub datagram: Vec<u8>,
+    /// The response being written.
+    out: Vec<u8>,
+    question: Vec<u8>,
+    outbox: Outbox,
+}
+
+pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
+    thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        datagram: vec![0; 65_535],
+        out: Vec::new(),
+        question: Vec::new(),
+        outbox: Outbox::default(),
+    }));
+    SCRATCH.with_borrow_mut(f)
 }

@@ -11,9 +11,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use crate::answer::{Step, consider};
 use crate::race::Race;
-use crate::resolver::usable;
-use crate::{Dial, Outcome, Transport, Upstream, View, answer, wire};
+use crate::wire::{self, Query};
+use crate::{Dial, Transport, Upstream, View};
 
 /// How long a client may hold a connection without asking or without taking its answer.
 const IDLE: Duration = Duration::from_secs(10);
@@ -28,19 +29,37 @@ pub(crate) async fn serve(
     let mut out = Vec::new();
     while let Some(query) = timeout(IDLE, read_message(&mut stream)).await?? {
         let view = view.load_full();
-        match answer(&query, &view, Transport::Tcp, &mut rng, &mut out) {
-            Outcome::Answer => {}
-            Outcome::Forward => out = forward(&query, &usable(&view), &dial).await,
-            Outcome::Ignore => return Ok(()),
+        match consider(&query, &view, Transport::Tcp, &mut rng, &mut out) {
+            Step::Answered => {}
+            Step::Forward(query) => forward(&query, &view, &dial, &mut out).await,
+            Step::Ignore => return Ok(()),
         }
         timeout(IDLE, write_message(&mut stream, &out)).await??;
     }
     Ok(())
 }
 
-/// The first good reply, or SERVFAIL. The query goes out as it came.
-async fn forward(query: &[u8], upstreams: &[Upstream], dial: &Arc<dyn Dial>) -> Vec<u8> {
-    let now = || Instant::now().into_std();
+/// Known already, or the first good reply, or SERVFAIL.
+async fn forward(query: &Query<'_>, view: &View, dial: &Arc<dyn Dial>, out: &mut Vec<u8>) {
+    let limit = Transport::Tcp.limit(query);
+    let mut question = Vec::new();
+    let shared = query.onward(&mut question);
+    if shared && view.cache.answer(now(), &question, query, limit, out) {
+        return;
+    }
+    let asked = [&query.bytes[..2], &question].concat();
+    match race(&asked, &view.usable_upstreams(), dial).await {
+        Some(reply) => {
+            if shared {
+                view.cache.insert(now(), &question, &reply);
+            }
+            wire::deliver(&reply, query, limit, out);
+        }
+        None => *out = wire::servfail(query.bytes),
+    }
+}
+
+async fn race(query: &[u8], upstreams: &[Upstream], dial: &Arc<dyn Dial>) -> Option<Vec<u8>> {
     let mut race = Race::new(now(), upstreams.len());
     let mut asked = JoinSet::new();
     loop {
@@ -49,16 +68,20 @@ async fn forward(query: &[u8], upstreams: &[Upstream], dial: &Arc<dyn Dial>) -> 
             asked.spawn(async move { (index, ask(&query, upstream, dial).await) });
         }
         if race.is_lost(now()) {
-            return wire::servfail(query);
+            return None;
         }
         tokio::select! {
             () = tokio::time::sleep_until(race.poll_timeout().into()) => {}
             Some(Ok((index, result))) = asked.join_next() => match result {
-                Ok(reply) if wire::is_reply_to(query, &reply) && !wire::is_failure(&reply) => return reply,
+                Ok(reply) if wire::is_reply_to(query, &reply) && !wire::is_failure(&reply) => return Some(reply),
                 _ => race.handle_failure(now(), index),
             }
         }
     }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
 async fn ask(query: &[u8], upstream: Upstream, dial: Arc<dyn Dial>) -> io::Result<Vec<u8>> {

@@ -2,11 +2,13 @@
 
 mod name;
 mod query;
+mod reply;
 mod response;
 
 pub(crate) use name::reverse_address;
 pub(crate) use query::{Edns, Malformed, Query};
-pub(crate) use response::{Response, header_only, servfail};
+pub(crate) use reply::{age_ttl, lifetime};
+pub(crate) use response::{Response, deliver, header_only, servfail};
 
 use name::question_name_end;
 
@@ -14,6 +16,7 @@ pub(crate) const HEADER: usize = 12;
 
 pub(crate) mod qtype {
     pub const A: u16 = 1;
+    pub const SOA: u16 = 6;
     pub const PTR: u16 = 12;
     pub const AAAA: u16 = 28;
     pub const OPT: u16 = 41;
@@ -36,7 +39,12 @@ const OPCODE: u8 = 0x78;
 const TC: u8 = 0x02;
 const RD: u8 = 0x01;
 const RA: u8 = 0x80;
+const AD: u8 = 0x20;
 const CD: u8 = 0x10;
+
+/// Root, OPT, 1232 bytes over UDP (what arrives in one piece everywhere), no upper rcode bits, version 0, no flags, no
+/// options.
+const OUR_OPT: [u8; 11] = [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0];
 
 /// Whether `reply` answers `query`: id and question (in any case of letters) are the same. A server that did not
 /// understand the query may leave the question out of its error.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use dns::{Outcome, TTL, Transport, View, Zone, answer};
+use dns::{Outcome, Scope, TTL, Transport, View, Zone, answer};
 use hickory_proto::op::{Edns, Message, MessageType, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 use proptest::prelude::*;
@@ -20,44 +20,51 @@ fn ips(text: &str) -> BTreeSet<IpAddr> {
         .collect()
 }
 
-fn zone(network: &str, names: &[(&str, &str)]) -> Arc<ArcSwap<Zone>> {
+fn zone(network: &str, names: &[(&str, &str)]) -> Scope {
     let names: BTreeMap<_, _> = names.iter().map(|(n, a)| (n.to_string(), ips(a))).collect();
     let reverse = names
         .iter()
         .flat_map(|(name, ips)| ips.iter().map(move |ip| (*ip, name.clone())))
         .collect();
-    Arc::new(ArcSwap::from_pointee(Zone {
+    let zone = Zone {
         network: network.into(),
         names,
         reverse,
-    }))
+    };
+    Scope {
+        zone: Arc::new(ArcSwap::from_pointee(zone)),
+        links: BTreeMap::new(),
+    }
 }
 
 fn view() -> View {
     let many: Vec<String> = (1..=200).map(|n| format!("10.3.0.{n}")).collect();
+    let mut networks = vec![
+        zone(
+            "front",
+            &[
+                ("c1", "10.1.0.2"),
+                ("shared", "10.1.0.9"),
+                ("six", "fd00::6"),
+                ("gone", ""),
+            ],
+        ),
+        zone(
+            "Back.End",
+            &[
+                ("c2", "10.2.0.2 fd00::2"),
+                ("shared", "10.2.0.9"),
+                ("tasks.web", &many.join(" ")),
+            ],
+        ),
+    ];
+    // `c2` here, but not in the other network, is another name for c1; and one that leads nowhere.
+    networks[0].links = [("db", "c1"), ("c2", "c1"), ("lost", "nobody")]
+        .map(|(alias, name)| (alias.into(), name.into()))
+        .into();
     View {
-        zones: vec![
-            zone(
-                "front",
-                &[
-                    ("c1", "10.1.0.2"),
-                    ("shared", "10.1.0.9"),
-                    ("six", "fd00::6"),
-                    ("gone", ""),
-                ],
-            ),
-            zone(
-                "Back.End",
-                &[
-                    ("c2", "10.2.0.2 fd00::2"),
-                    ("shared", "10.2.0.9"),
-                    ("tasks.web", &many.join(" ")),
-                ],
-            ),
-        ],
-        links: BTreeMap::from([("db".into(), ips("10.1.0.2"))]),
-        upstreams: Vec::new(),
-        ndots_set: false,
+        networks,
+        ..View::default()
     }
 }
 
@@ -130,11 +137,20 @@ fn names_resolve_in_order_of_networks() {
     use RecordType::{A, AAAA, ANY};
     check("c1.", A, "NoError: 10.1.0.2");
     check("C1.", A, "NoError: 10.1.0.2");
-    check("c2.", A, "NoError: 10.2.0.2");
-    check("c2.", AAAA, "NoError: fd00::2");
-    check("c2.", ANY, "NoError: 10.2.0.2 fd00::2");
+    check("c2.back.end.", A, "NoError: 10.2.0.2");
+    check("c2.back.end.", AAAA, "NoError: fd00::2");
+    check("c2.back.end.", ANY, "NoError: 10.2.0.2 fd00::2");
     check("shared.", A, "NoError: 10.1.0.9");
+}
+
+#[test]
+fn links_go_before_names_in_their_own_network() {
+    use RecordType::A;
     check("db.", A, "NoError: 10.1.0.2");
+    check("DB.front.", A, "NoError: 10.1.0.2");
+    check("db.back.end.", A, "Forward");
+    check("c2.", A, "NoError: 10.1.0.2");
+    check("lost.", A, "Forward");
 }
 
 #[test]
@@ -316,7 +332,7 @@ proptest! {
         address in any::<[u8; 4]>(),
     ) {
         let ip = IpAddr::from(address);
-        let view = View { zones: vec![zone(&network, &[(&name, &ip.to_string())])], ..View::default() };
+        let view = View { networks: vec![zone(&network, &[(&name, &ip.to_string())])], ..View::default() };
         let mut asked = if qualified { format!("{name}.{network}.") } else { format!("{name}.") };
         if upper { asked = asked.to_uppercase(); }
         let response = ask(&message(&asked, RecordType::A), &view).unwrap();

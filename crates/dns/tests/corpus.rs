@@ -20,3 +20,8 @@ fn query() {
 fn reply() {
     corpus::replay("dns_reply", targets::reply);
 }
+
+#[test]
+fn cache() {
+    corpus::replay("dns_cache", targets::cache);
+}

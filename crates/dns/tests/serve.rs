@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use dns::{Dial, Resolver, Upstream, View, Zone};
+use dns::{Dial, Resolver, Scope, Upstream, View, Zone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Runs the test's body in a child that has a fresh network namespace with loopback up; the namespace ends with it.
@@ -142,7 +142,10 @@ fn sandbox(upstreams: Vec<Upstream>) -> Sandbox {
         reverse: BTreeMap::from([("10.1.0.2".parse().unwrap(), "c1".into())]),
     }));
     let view = Arc::new(ArcSwap::from_pointee(View {
-        zones: vec![zone.clone()],
+        networks: vec![Scope {
+            zone: zone.clone(),
+            links: BTreeMap::new(),
+        }],
         upstreams,
         ..View::default()
     }));

@@ -308,11 +308,18 @@ fn sandbox_spec(id: &str, record: &Record, dir: PathBuf) -> SandboxSpec {
         dns_options: list(&host.dns_options),
         dns_search: list(&host.dns_search),
         extra_hosts: list(&host.extra_hosts),
+        ipv6_disabled: disables_ipv6(host.sysctls.as_ref()),
         // The runtime sets them once, inside the container, which may change them later if it is privileged; as desired
         // rows they would be set back.
         sysctls: BTreeMap::new(),
         ports: published(record),
     }
+}
+
+/// Loopback keeps no IPv6 address.
+fn disables_ipv6(sysctls: Option<&BTreeMap<String, String>>) -> bool {
+    let set = |key: &str| sysctls.and_then(|s| s.get(key)).is_some_and(|v| v == "1");
+    set("net.ipv6.conf.all.disable_ipv6") || set("net.ipv6.conf.lo.disable_ipv6")
 }
 
 /// The ports to publish: bindings, and with `-P` every exposed port on one of the kernel's choice.

@@ -152,6 +152,7 @@ async fn rooms(settings: &Settings) -> Result<(Backend, cluster::Cluster)> {
             dns: settings.dns.clone(),
             dns_options: settings.dns_options.clone(),
             dns_search: settings.dns_search.clone(),
+            host_gateway: settings.host_gateway.clone(),
             firewall: settings.firewall,
             default_binding: settings.default_binding,
             labels: settings.labels.clone(),

@@ -31,6 +31,7 @@ pub struct Settings {
     pub dns: Vec<String>,
     pub dns_options: Vec<String>,
     pub dns_search: Vec<String>,
+    pub host_gateway: Vec<IpAddr>,
     pub firewall: bool,
     pub default_binding: IpAddr,
     pub labels: Vec<String>,
@@ -143,6 +144,14 @@ impl Settings {
             dns: given.list("dns"),
             dns_options: given.list("dns-opts"),
             dns_search: given.list("dns-search"),
+            host_gateway: given
+                .list("host-gateway-ips")
+                .iter()
+                .map(|ip| {
+                    ip.parse()
+                        .with_context(|| format!("{ip} is not an IP address"))
+                })
+                .collect::<Result<_>>()?,
             firewall: given.bool("iptables", true),
             default_binding: binding
                 .parse()

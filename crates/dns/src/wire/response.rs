@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::name::encode_name;
-use super::{CD, Edns, HEADER, OPCODE, QR, Query, RA, RD, TC, qtype, rcode};
+use super::{CD, Edns, HEADER, OPCODE, OUR_OPT, QR, Query, RA, RD, TC, qtype, rcode, u16_at};
 
 /// A response being written; answers that do not fit set TC.
 pub(crate) struct Response<'a> {
@@ -70,11 +70,9 @@ impl<'a> Response<'a> {
         self.out[8..HEADER].fill(0);
         if self.edns.is_some() {
             self.out[HEADER - 1] = 1;
-            // Root, OPT, our UDP size, upper rcode bits, version 0, no flags, no options.
-            self.out.extend_from_slice(&[0, 0, qtype::OPT as u8]);
-            self.out.extend_from_slice(&1232u16.to_be_bytes());
-            self.out
-                .extend_from_slice(&[self.rcode >> 4, 0, 0, 0, 0, 0]);
+            let mut opt = OUR_OPT;
+            opt[5] = self.rcode >> 4;
+            self.out.extend_from_slice(&opt);
         }
     }
 }
@@ -83,6 +81,25 @@ impl<'a> Response<'a> {
 fn set_response_flags(message: &mut [u8], rcode: u8) {
     message[2] = QR | message[2] & (OPCODE | RD);
     message[3] = RA | message[3] & CD | rcode & 0x0f;
+}
+
+/// An upstream's `reply` as the answer to `query`, which it answers: with the query's id and spelling. When it is longer
+/// than `limit` only TC remains of it: false.
+pub(crate) fn deliver(reply: &[u8], query: &Query<'_>, limit: usize, out: &mut Vec<u8>) -> bool {
+    let fits = reply.len() <= limit;
+    if fits {
+        out.clear();
+        out.extend_from_slice(reply);
+        out[..2].copy_from_slice(&query.head[..2]);
+        if u16_at(reply, 4) == Some(1) && reply.len() >= query.head.len() {
+            out[HEADER..query.head.len()].copy_from_slice(&query.head[HEADER..]);
+        }
+    } else {
+        let mut response = Response::new(out, query, limit, rcode::NOERROR);
+        response.truncated = true;
+        response.finish();
+    }
+    fits
 }
 
 /// The bare header of `query` (at least [`HEADER`] bytes) as an error.

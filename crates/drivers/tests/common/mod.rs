@@ -129,6 +129,7 @@ impl Node {
             dns: vec![],
             dns_options: vec![],
             dns_search: vec![],
+            ipv6_disabled: false,
             extra_hosts: vec![],
             sysctls: BTreeMap::new(),
             ports: published,
@@ -176,6 +177,7 @@ async fn controller(netstate: &NetState, dir: &Path) -> Controller {
         dns_options: vec![],
         dns_search: vec![],
         firewall: true,
+        host_gateway: vec![],
         default_binding: [0, 0, 0, 0].into(),
         labels: vec![],
     };

@@ -73,6 +73,7 @@ impl World {
             dns_options: Vec::new(),
             dns_search: Vec::new(),
             firewall: true,
+            host_gateway: vec![],
             default_binding: "0.0.0.0".parse().unwrap(),
             labels: Vec::new(),
         };
