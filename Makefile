@@ -32,6 +32,7 @@ vm:
 	scripts/test-vm
 
 bench: build
+	@scripts/setup bench
 	scripts/bench target/release/pontoon
 
 # Findings of a run go to target/fuzz, so that the committed corpus stays as small as it is. Without a sanitizer: our own

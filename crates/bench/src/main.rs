@@ -1,5 +1,6 @@
 //! Pontoon and Docker, side by side: labs of two hosts, the same steps in turn, medians and their ratio. What is said of
-//! mixed swarms compares one host of each with two of Docker's.
+//! mixed swarms compares one host of each with two of Docker's; resolvers are compared with Debian's podman (netavark and
+//! aardvark-dns) as well.
 //!
 //! Both engines are driven by the same client (the stock `docker` CLI, or the same HTTP request), use the same image and
 //! the same runtime (runc), and look up no registry. Traffic between hosts stays on one segment. A figure is the median of
@@ -14,6 +15,7 @@ mod api;
 mod dns;
 mod memory;
 mod mixed;
+mod podman;
 mod report;
 mod service;
 mod start;
@@ -26,8 +28,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 
 use report::{Better, Report};
-use world::Engine::{Docker, Pontoon};
-use world::{Engines, World};
+use world::Engine::{Docker, Podman, Pontoon};
+use world::{Engine, Engines, World};
 
 /// One figure: what it is called, which way is good, how often it is taken, and how.
 struct Measure {
@@ -35,10 +37,12 @@ struct Measure {
     unit: &'static str,
     better: Better,
     rounds: usize,
-    /// What the issue asks of the ratio Pontoon/Docker.
+    /// What the issue asks of the ratio Pontoon/peer.
     aim: f64,
-    /// What stands against Docker alone: Pontoon alone, or a swarm of both.
+    /// What stands against the peer alone: Pontoon alone, or a swarm of both.
     ours: Engines,
+    /// Whose figure stands in the column of Docker.
+    peer: Engine,
     take: fn(&World) -> Result<f64>,
 }
 
@@ -50,6 +54,7 @@ const MEASURES: &[Measure] = &[
         rounds: 5,
         aim: 1.0,
         ours: [Pontoon; 2],
+        peer: Docker,
         take: traffic::throughput,
     },
     Measure {
@@ -59,6 +64,7 @@ const MEASURES: &[Measure] = &[
         rounds: 5,
         aim: 1.0,
         ours: [Pontoon; 2],
+        peer: Docker,
         take: traffic::round_trip,
     },
     Measure {
@@ -68,6 +74,7 @@ const MEASURES: &[Measure] = &[
         rounds: 11,
         aim: 1.0 / 3.0,
         ours: [Pontoon; 2],
+        peer: Docker,
         take: start::returns,
     },
     Measure {
@@ -77,6 +84,7 @@ const MEASURES: &[Measure] = &[
         rounds: 11,
         aim: 1.0 / 3.0,
         ours: [Pontoon; 2],
+        peer: Docker,
         take: start::first_ping,
     },
     Measure {
@@ -86,6 +94,7 @@ const MEASURES: &[Measure] = &[
         rounds: 5,
         aim: 1.0 / 3.0,
         ours: [Pontoon; 2],
+        peer: Docker,
         take: service::four,
     },
     Measure {
@@ -95,6 +104,7 @@ const MEASURES: &[Measure] = &[
         rounds: 3,
         aim: 1.0 / 3.0,
         ours: [Pontoon; 2],
+        peer: Docker,
         take: service::twenty,
     },
     Measure {
@@ -104,6 +114,7 @@ const MEASURES: &[Measure] = &[
         rounds: 3,
         aim: 1.0 / 5.0,
         ours: [Pontoon; 2],
+        peer: Docker,
         take: memory::resident,
     },
     Measure {
@@ -111,9 +122,80 @@ const MEASURES: &[Measure] = &[
         unit: "queries/s",
         better: Better::Higher,
         rounds: 5,
-        aim: 1.0,
+        aim: 2.0,
         ours: [Pontoon; 2],
-        take: dns::rate,
+        peer: Docker,
+        take: |world| Ok(dns::own(world)?.rate),
+    },
+    Measure {
+        name: "resolver, own names (podman)",
+        unit: "queries/s",
+        better: Better::Higher,
+        rounds: 5,
+        aim: 2.0,
+        ours: [Pontoon; 2],
+        peer: Podman,
+        take: |world| Ok(dns::own(world)?.rate),
+    },
+    Measure {
+        name: "resolver, own names, 99th percentile",
+        unit: "µs",
+        better: Better::Lower,
+        rounds: 5,
+        aim: 0.5,
+        ours: [Pontoon; 2],
+        peer: Docker,
+        take: |world| Ok(dns::own(world)?.p99),
+    },
+    Measure {
+        name: "resolver, own names, 99th percentile (podman)",
+        unit: "µs",
+        better: Better::Lower,
+        rounds: 5,
+        aim: 0.5,
+        ours: [Pontoon; 2],
+        peer: Podman,
+        take: |world| Ok(dns::own(world)?.p99),
+    },
+    Measure {
+        name: "resolver, the world's names",
+        unit: "queries/s",
+        better: Better::Higher,
+        rounds: 5,
+        aim: 2.0,
+        ours: [Pontoon; 2],
+        peer: Docker,
+        take: |world| Ok(dns::foreign(world)?.rate),
+    },
+    Measure {
+        name: "resolver, the world's names (podman)",
+        unit: "queries/s",
+        better: Better::Higher,
+        rounds: 5,
+        aim: 2.0,
+        ours: [Pontoon; 2],
+        peer: Podman,
+        take: |world| Ok(dns::foreign(world)?.rate),
+    },
+    Measure {
+        name: "resolver, the world's names, 99th percentile",
+        unit: "µs",
+        better: Better::Lower,
+        rounds: 5,
+        aim: 0.5,
+        ours: [Pontoon; 2],
+        peer: Docker,
+        take: |world| Ok(dns::foreign(world)?.p99),
+    },
+    Measure {
+        name: "resolver, the world's names, 99th percentile (podman)",
+        unit: "µs",
+        better: Better::Lower,
+        rounds: 5,
+        aim: 0.5,
+        ours: [Pontoon; 2],
+        peer: Podman,
+        take: |world| Ok(dns::foreign(world)?.p99),
     },
     Measure {
         name: "mixed: service on Pontoon, first ping from Docker",
@@ -122,6 +204,7 @@ const MEASURES: &[Measure] = &[
         rounds: 7,
         aim: 1.0,
         ours: [Pontoon, Docker],
+        peer: Docker,
         take: mixed::first_ping,
     },
     Measure {
@@ -131,6 +214,7 @@ const MEASURES: &[Measure] = &[
         rounds: 7,
         aim: 1.0,
         ours: [Docker, Pontoon],
+        peer: Docker,
         take: mixed::first_ping,
     },
     Measure {
@@ -140,6 +224,7 @@ const MEASURES: &[Measure] = &[
         rounds: 7,
         aim: 1.0,
         ours: [Pontoon, Docker],
+        peer: Docker,
         take: mixed::row,
     },
     Measure {
@@ -149,6 +234,7 @@ const MEASURES: &[Measure] = &[
         rounds: 7,
         aim: 1.0,
         ours: [Docker, Pontoon],
+        peer: Docker,
         take: mixed::row,
     },
 ];
@@ -158,7 +244,7 @@ fn main() -> Result<()> {
     if let [command, server, name] = args.as_slice()
         && command == "dns-load"
     {
-        println!("{}", dns::load(server, name)?);
+        dns::load(server, name)?.print();
         return Ok(());
     }
     let mut binary = None;
@@ -183,7 +269,7 @@ fn main() -> Result<()> {
     let mut worlds: BTreeMap<Engines, World> = BTreeMap::new();
     let mut report = Report::default();
     for measure in wanted {
-        let pair = [measure.ours, [Docker; 2]];
+        let pair = [measure.ours, [measure.peer; 2]];
         for engines in pair {
             if let Entry::Vacant(place) = worlds.entry(engines) {
                 eprintln!("starting a lab of two hosts: {engines:?}");

@@ -2,15 +2,21 @@
 
 use std::fmt;
 use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use lab::{Host, Lab};
 
+use crate::dns;
+use crate::podman::Podman;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Engine {
     Pontoon,
     Docker,
+    /// Without a daemon, and without networks across hosts: one bridge on h1.
+    Podman,
 }
 
 /// The engine of h1, which manages the swarm, and the one of h2.
@@ -19,6 +25,9 @@ pub type Engines = [Engine; 2];
 pub struct World {
     engines: Engines,
     lab: Lab,
+    /// Of the world's names, on the host outside.
+    server: Child,
+    podman: Option<Podman>,
     pub h1: Host,
     pub h2: Host,
 }
@@ -30,11 +39,25 @@ impl World {
     pub fn new(binary: &Path, engines: Engines) -> Result<Self> {
         let lab = Lab::new(&[2])?;
         let (h1, h2) = (lab.host("h1")?, lab.host("h2")?);
+        let outside = lab.host("outside")?;
+        let server = dns::serve(&outside)?;
+        let dns = outside.addr.to_string();
+        if engines[0] == Engine::Podman {
+            return Ok(Self {
+                podman: Some(Podman::start(&h1, &dns)?),
+                engines,
+                lab,
+                server,
+                h1,
+                h2,
+            });
+        }
         for (host, engine) in [&h1, &h2].into_iter().zip(engines) {
-            let flags = ["--log-level", "warn"];
+            let flags = ["--log-level", "warn", "--dns", &dns];
             match engine {
                 Engine::Pontoon => host.spawn_pontoon(binary, &flags)?,
                 Engine::Docker => host.spawn_dockerd(&flags)?,
+                Engine::Podman => bail!("podman has no part in a swarm"),
             }
             host.import_busybox()?;
         }
@@ -51,6 +74,8 @@ impl World {
         let world = Self {
             engines,
             lab,
+            server,
+            podman: None,
             h1,
             h2,
         };
@@ -77,15 +102,33 @@ impl World {
 
     /// A command of this machine's own programs in the container's network namespace.
     pub fn inside(&self, host: &Host, container: &str) -> Result<std::process::Command> {
-        let pid = host.docker_ok(&format!("inspect -f {{{{.State.Pid}}}} {container}"))?;
-        let pid: u32 = pid.parse().context("no pid of the container")?;
+        let pid = match &self.podman {
+            Some(podman) => podman.pid,
+            None => {
+                let pid = host.docker_ok(&format!("inspect -f {{{{.State.Pid}}}} {container}"))?;
+                pid.parse().context("no pid of the container")?
+            }
+        };
         let mut command = std::process::Command::new("nsenter");
         command.arg(format!("--net=/proc/{pid}/ns/net"));
         Ok(command)
     }
 
+    /// Where the containers ask for names.
+    pub fn resolver(&self) -> &str {
+        match &self.podman {
+            Some(podman) => &podman.resolver,
+            None => "127.0.0.11:53",
+        }
+    }
+
     pub fn down(self) -> Vec<String> {
-        self.lab.down()
+        let left = self.lab.down();
+        // They ended with the lab.
+        for mut child in self.podman.map(|p| p.process).into_iter().chain([self.server]) {
+            let _ = child.wait();
+        }
+        left
     }
 }
 
