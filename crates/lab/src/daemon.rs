@@ -68,11 +68,18 @@ pub(crate) fn start(host: &Host, argv: Vec<String>) -> Result<()> {
         .create(true)
         .append(true)
         .open(host.log())?;
-    let child = host
-        .command("unshare")
-        // Each host has a name of its own, as the nodes of a swarm have.
-        .args(["--uts", "--", "sh", "-c"])
-        .arg("echo \"$0\" >/proc/sys/kernel/hostname && exec \"$@\"")
+    let mut command = host.command("unshare");
+    // Each host has a name of its own, as the nodes of a swarm have.
+    let mut scene = "echo \"$0\" >/proc/sys/kernel/hostname && ".to_string();
+    command.arg("--uts");
+    let resolv_conf = host.resolv_conf();
+    if resolv_conf.exists() {
+        command.arg("--mount");
+        let file = resolv_conf.display();
+        scene += &format!("mount --bind {file} /etc/resolv.conf && ");
+    }
+    let child = command
+        .args(["--", "sh", "-c", &(scene + "exec \"$@\"")])
         .arg(&host.name)
         .args(&argv)
         // No registry can be reached, and both kinds of daemon are to know.

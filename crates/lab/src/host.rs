@@ -47,6 +47,12 @@ impl Host {
         self.dir().join("docker.sock")
     }
 
+    /// The `/etc/resolv.conf` of daemons that start from now on, when it exists. They get a mount table of their own with
+    /// it, and its mounts end with them.
+    pub fn resolv_conf(&self) -> PathBuf {
+        self.dir().join("resolv.conf")
+    }
+
     /// What the daemon has logged since the lab came up.
     pub fn log(&self) -> PathBuf {
         self.dir().join("daemon.log")

@@ -13,6 +13,7 @@ pub mod background;
 pub mod container;
 pub mod refusal;
 pub mod swarm;
+pub mod upstream;
 
 use std::fmt::Debug;
 use std::path::Path;
