@@ -15,8 +15,9 @@ pub struct Podman {
     pub resolver: String,
 }
 
-/// podman also reads the settings of docker's client. It keeps namespaces below /run/netns and the resolver's tables below /run/containers, whatever its flags say: it gets
-/// both for itself. `$0`: a directory of its own, `$1`: the DNS server of the host, `$2`: the parent of its cgroups.
+/// podman reads the settings of docker's client, and keeps namespaces below /run/netns and the resolver's tables below
+/// /run/containers, whatever its flags say: it gets both for itself. `$0`: a directory of its own, `$1`: the DNS server of
+/// the host, `$2`: the parent of its cgroups.
 const SCRIPT: &str = r#"
 set -e
 unset DOCKER_HOST DOCKER_CONFIG

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::container::{address, pid, run};
 use common::upstream::{Upstream, dig, milliseconds, outcome, reaches, short};
@@ -157,11 +157,16 @@ fn a_server_that_fails_costs_little() {
         assert!(is_docker() || milliseconds(&said) < 200, "{name}: {said}");
     }
     assert!(refuses.asked("n0.world.test") > 0 && upstream.asked("n0.world.test") > 0);
-    // Nobody left.
+    // Nobody left. 20.10 hands on what the last one said.
     run(&h1, "alone", &format!("--network net --dns {}", h2.addr));
+    let said = outcome(&h1, &pid(&h1, "alone"), "n5.world.test");
     assert_eq!(
-        outcome(&h1, &pid(&h1, "alone"), "n5.world.test"),
-        "SERVFAIL 0"
+        said,
+        if is_docker() {
+            "REFUSED 0"
+        } else {
+            "SERVFAIL 0"
+        }
     );
     world.end();
 }
@@ -191,7 +196,8 @@ fn an_internal_network_asks_only_servers_of_its_own() {
     h1.ok("docker network connect net c1");
     reaches(&h1, &p1);
     h1.ok("docker network disconnect net c1");
-    assert_eq!(outcome(&h1, &p1, "www.world.test"), "SERVFAIL 0");
+    // 20.10 goes on asking them.
+    assert!(is_docker() || outcome(&h1, &p1, "www.world.test") == "SERVFAIL 0");
     world.end();
 }
 
@@ -247,10 +253,10 @@ fn a_loop_of_servers_comes_to_rest() {
     let within = format!("nsenter -t {p} -n");
     let inner = Upstream::start(&h1, &within, "10.77.0.2", "--server=127.0.0.11");
     let outer = Upstream::start(&h1, "", h1.addr, "--server=10.77.0.2");
-    let start = Instant::now();
-    assert!(["SERVFAIL 0", "REFUSED 0"].contains(&outcome(&h1, &p, "loop.test").as_str()));
-    assert!(start.elapsed() < Duration::from_secs(5));
+    let said = outcome(&h1, &p, "loop.test");
+    // 20.10 leaves it to the client to lose patience.
     if !is_docker() {
+        assert_eq!(said, "SERVFAIL 0");
         let turns = (inner.asked("loop.test"), outer.asked("loop.test"));
         assert!(turns.0 <= 8 && turns.1 <= 8, "{turns:?}");
     }
@@ -289,15 +295,15 @@ fn files_of_a_container() {
     );
     h1.ok("docker network create --subnet 10.78.0.0/24 net");
     let mut rows = Differences::default();
-    let conf = "grep -v '^#' /etc/resolv.conf | grep . | tr '\\n' ';'";
+    let conf = "grep -v '^#' /etc/resolv.conf | grep . | sort | tr '\\n' ';'";
     for (options, expected) in [
         (
             "",
-            "nameserver 192.0.2.53;search lab.test two.test;options timeout:3;",
+            "nameserver 192.0.2.53;options timeout:3;search lab.test two.test;",
         ),
         (
             "--network net",
-            "nameserver 127.0.0.11;search lab.test two.test;options timeout:3 ndots:0;",
+            "nameserver 127.0.0.11;options timeout:3 ndots:0;search lab.test two.test;",
         ),
         (
             "--dns 192.0.2.9 --dns-search . --dns-option use-vc",
@@ -309,15 +315,15 @@ fn files_of_a_container() {
         ),
         (
             "--network net --dns-search a.test --dns-search b.test",
-            "nameserver 127.0.0.11;search a.test b.test;options timeout:3 ndots:0;",
+            "nameserver 127.0.0.11;options timeout:3 ndots:0;search a.test b.test;",
         ),
         (
             "--network host",
-            "nameserver 127.0.0.1;nameserver 192.0.2.53;search lab.test two.test;options timeout:3;",
+            "nameserver 127.0.0.1;nameserver 192.0.2.53;options timeout:3;search lab.test two.test;",
         ),
         (
             "--network none",
-            "nameserver 192.0.2.53;search lab.test two.test;options timeout:3;",
+            "nameserver 192.0.2.53;options timeout:3;search lab.test two.test;",
         ),
     ] {
         let said = h1.sh(&format!(
@@ -382,12 +388,14 @@ fn links_are_names_of_one_container_only() {
     let (front, back) = (address(&h1, "db", "front"), address(&h1, "db", "back"));
     for (name, expected) in [
         ("database", &front),
-        ("DATABASE.front", &front),
+        ("database.front", &front),
         ("store", &back),
         ("store.back", &back),
     ] {
         assert_eq!(&short(&h1, &p1, name), expected, "{name}");
     }
+    // To Docker an alias is itself only in the case in which it was given.
+    assert!(is_docker() || short(&h1, &p1, "DataBase") == front);
     assert_eq!(short(&h1, &p2, "+time=1 database"), "");
     h1.ok("docker stop -t 0 db");
     assert_eq!(short(&h1, &p1, "+time=1 database"), "");
