@@ -19,6 +19,7 @@ struct Row {
     aim: f64,
     met: bool,
     pontoon: Spread,
+    peer: String,
     docker: Spread,
 }
 
@@ -62,6 +63,7 @@ impl Report {
             aim: measure.aim,
             met,
             pontoon,
+            peer: format!("{:?}", measure.peer),
             docker,
         });
     }
@@ -69,7 +71,7 @@ impl Report {
     pub fn print_table(&self) {
         println!(
             "{:<44} {:>24} {:>24} {:>7} {:>6}",
-            "median (min to max)", "Pontoon", "Docker", "ratio", "aim"
+            "median (min to max)", "Pontoon", "Docker (or other)", "ratio", "aim"
         );
         for r in &self.rows {
             let cell =
@@ -93,7 +95,7 @@ impl Report {
             println!(
                 "{}",
                 serde_json::json!({
-                    "Name": r.name, "Unit": r.unit, "Pontoon": spread(&r.pontoon), "Docker": spread(&r.docker),
+                    "Name": r.name, "Unit": r.unit, "Pontoon": spread(&r.pontoon), (r.peer.as_str()): spread(&r.docker),
                     "Ratio": r.pontoon.median / r.docker.median, "Aim": r.aim, "Met": r.met,
                 })
             );

@@ -125,7 +125,12 @@ impl World {
     pub fn down(self) -> Vec<String> {
         let left = self.lab.down();
         // They ended with the lab.
-        for mut child in self.podman.map(|p| p.process).into_iter().chain([self.server]) {
+        for mut child in self
+            .podman
+            .map(|p| p.process)
+            .into_iter()
+            .chain([self.server])
+        {
             let _ = child.wait();
         }
         left
