@@ -1,8 +1,8 @@
 //! What a real dockerd 20.10 sent to a Pontoon node, from its join of a swarm to its leave: a service task with a published
-//! port, a container with an alias, their ends, a peer that stopped to answer. `captured/docker-20.10.hex` has the keys of
-//! that swarm, each datagram, and each stream's bytes as one side wrote them; `captured/docker-20.10.txt` what they say.
+//! port, a container with an alias, their ends, a peer that stopped to answer. `captured/*.hex` has the keys of a
+//! swarm, each datagram, and each stream's bytes as one side wrote them; `captured/*.txt` what they say.
 //!
-//! `PONTOON_WRITE=1` writes the second file anew, to be read before it is committed.
+//! `PONTOON_WRITE=1` writes the second files anew, to be read before it is committed.
 
 #![allow(
     clippy::unwrap_used,
@@ -153,10 +153,9 @@ fn table(event: &TableEvent) -> String {
     )
 }
 
-#[test]
-fn docker_is_understood_to_the_last_byte() {
+fn check(name: &str) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captured");
-    let text = fs::read_to_string(dir.join("docker-20.10.hex")).unwrap();
+    let text = fs::read_to_string(dir.join(format!("{name}.hex"))).unwrap();
     let lines: Vec<_> = text
         .lines()
         .map(|line| line.split_once(' ').unwrap())
@@ -182,9 +181,20 @@ fn docker_is_understood_to_the_last_byte() {
         .iter()
         .map(|(what, times)| format!("{times} × {what}\n"))
         .collect();
-    let expected = dir.join("docker-20.10.txt");
+    let expected = dir.join(format!("{name}.txt"));
     if std::env::var_os("PONTOON_WRITE").is_some() {
         fs::write(&expected, &listing).unwrap();
     }
     assert_eq!(listing, fs::read_to_string(expected).unwrap());
+}
+
+#[test]
+fn docker_is_understood_to_the_last_byte() {
+    check("docker-20.10");
+}
+
+/// A third node died, and the other two probed it through each other.
+#[test]
+fn docker_s_indirect_probes_are_understood_to_the_last_byte() {
+    check("docker-20.10-relay");
 }

@@ -1,5 +1,6 @@
-//! Tasks as dockerd 20.10 assigned them to a node of its own (from the node's task database): a service's with nearly every
-//! option that `docker service create` has, and a standalone container's place on an attachable network.
+//! What dockerd 20.10 says: tasks as it assigned them to a node of its own (from the node's task database), a service's with nearly
+//! every option that `docker service create` has and a standalone container's place on an attachable network; and its side
+//! of every call between a worker and a manager.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -114,4 +115,48 @@ fn a_containers_attachment() {
     assert_eq!(attachment.container_id.len(), 64);
     assert_eq!(task.networks.len(), 1);
     assert_eq!(task.networks[0].addresses, ["10.99.3.77/24"]);
+}
+
+/// Decodes and tells the length of what comes back: nothing in the bytes was passed over.
+fn length<M: Message + Default>(bytes: &[u8]) -> usize {
+    M::decode(bytes).unwrap().encoded_len()
+}
+
+/// One swarm's conversation: what a manager (Docker's, then ours) and a worker (ours, then Docker's) say to each other from the
+/// join to the leave. `captured/docker-20.10.rpc` has a message of Docker's on each line, the types in the order of the join.
+#[test]
+fn every_call_of_docker_is_understood_to_the_last_byte() {
+    let mut kinds = Vec::new();
+    for line in include_str!("captured/docker-20.10.rpc").lines() {
+        let (kind, hex) = line.split_once(' ').unwrap_or((line, ""));
+        let bytes = hex::decode(hex).unwrap();
+        let again = match kind {
+            "GetRootCaCertificateResponse" => length::<pb::GetRootCaCertificateResponse>(&bytes),
+            "IssueNodeCertificateResponse" => length::<pb::IssueNodeCertificateResponse>(&bytes),
+            "NodeCertificateStatusResponse" => length::<pb::NodeCertificateStatusResponse>(&bytes),
+            "SessionMessage" => length::<pb::SessionMessage>(&bytes),
+            "HeartbeatResponse" => length::<pb::HeartbeatResponse>(&bytes),
+            "AssignmentsMessage" => length::<pb::AssignmentsMessage>(&bytes),
+            "UpdateTaskStatusResponse" => length::<pb::UpdateTaskStatusResponse>(&bytes),
+            "AttachNetworkResponse" => length::<pb::AttachNetworkResponse>(&bytes),
+            "DetachNetworkResponse" => length::<pb::DetachNetworkResponse>(&bytes),
+            "SubscriptionMessage" => length::<pb::SubscriptionMessage>(&bytes),
+            "GetRootCaCertificateRequest" => length::<pb::GetRootCaCertificateRequest>(&bytes),
+            "IssueNodeCertificateRequest" => length::<pb::IssueNodeCertificateRequest>(&bytes),
+            "NodeCertificateStatusRequest" => length::<pb::NodeCertificateStatusRequest>(&bytes),
+            "SessionRequest" => length::<pb::SessionRequest>(&bytes),
+            "HeartbeatRequest" => length::<pb::HeartbeatRequest>(&bytes),
+            "AssignmentsRequest" => length::<pb::AssignmentsRequest>(&bytes),
+            "UpdateTaskStatusRequest" => length::<pb::UpdateTaskStatusRequest>(&bytes),
+            "AttachNetworkRequest" => length::<pb::AttachNetworkRequest>(&bytes),
+            "DetachNetworkRequest" => length::<pb::DetachNetworkRequest>(&bytes),
+            "ListenSubscriptionsRequest" => length::<pb::ListenSubscriptionsRequest>(&bytes),
+            "PublishLogsMessage" => length::<pb::PublishLogsMessage>(&bytes),
+            other => panic!("{other}?"),
+        };
+        assert_eq!(again, bytes.len(), "{kind} {hex}");
+        kinds.push(kind);
+    }
+    kinds.dedup();
+    assert_eq!(kinds.len(), 21, "{kinds:?}");
 }
