@@ -7,7 +7,7 @@ use std::path::Path;
 use lab::Host;
 use serde_json::Value;
 
-use crate::common::{Shell as _, World, init, join};
+use crate::common::{Shell as _, World, init, join, until};
 
 /// Both daemons, two tests at a time, on a machine that does other things too.
 pub const PATIENCE: u64 = 30;
@@ -71,7 +71,10 @@ pub fn service(manager: &Host, name: &str, options: &str, command: &str) {
 /// Waits until as many tasks run as should.
 pub fn runs(manager: &Host, service: &str, replicas: &str) {
     let line = format!("docker service ls -f name={service} --format '{{{{.Replicas}}}}'");
-    crate::common::eventually(PATIENCE, replicas.to_owned(), || manager.ok(&line));
+    // While managers elect a leader they answer with an error.
+    crate::common::eventually(PATIENCE, replicas.to_owned(), || {
+        manager.sh(&line).stdout.trim_end().to_owned()
+    });
 }
 
 /// The service's tasks that should run, as `node state`.
@@ -108,13 +111,23 @@ pub struct Place {
     pub address: String,
 }
 
+/// `docker network inspect`, which asks the managers, who may be electing a leader.
+fn inspected(host: &Host, options: &str, network: &str) -> Value {
+    let line = format!("docker network inspect {options} {network}");
+    let mut found = None;
+    until(PATIENCE, "the network can be inspected", || {
+        let output = host.sh(&line);
+        found = serde_json::from_str(&output.stdout).ok();
+        output.status == 0 && found.is_some()
+    });
+    found.unwrap()
+}
+
 /// Everything on the network, load balancers apart.
 pub fn places(hosts: &[Host], network: &str) -> Vec<Place> {
     let mut places = Vec::new();
     for host in hosts {
-        let found = host.json(&format!(
-            "docker network inspect -f '{{{{json .Containers}}}}' {network}"
-        ));
+        let found = inspected(host, "-f '{{json .Containers}}'", network);
         for (container, endpoint) in found.as_object().unwrap() {
             if container.starts_with("lb-") {
                 continue;
@@ -219,9 +232,7 @@ pub fn all_reach_all(hosts: &[Host], network: &str, services: &[&str]) {
 
 /// `docker network inspect -v`: addresses of the peers, and of each service's tasks with their hosts.
 pub fn seen(host: &Host, network: &str) -> (BTreeSet<String>, BTreeMap<String, BTreeSet<String>>) {
-    let found = host.json(&format!(
-        "docker network inspect -v -f '{{{{json .}}}}' {network}"
-    ));
+    let found = inspected(host, "-v -f '{{json .}}'", network);
     let texts = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let peers = found["Peers"].as_array().into_iter().flatten();
     let services = found["Services"].as_object().into_iter().flatten();
