@@ -8,7 +8,6 @@ use ipnet::IpNet;
 use netstate::Mac;
 
 use crate::model::{Endpoint, Network, Pool, Record, is_predefined};
-use crate::overlay::mac_text;
 use crate::state::State;
 
 /// An address for each family that the network has.
@@ -93,12 +92,8 @@ pub(crate) fn requested(wanted: &EndpointIPAMConfig) -> Result<Vec<IpAddr>> {
 }
 
 impl State {
-    /// Claims the addresses in `settings` or takes the lowest free ones. On failure nothing is taken.
-    pub fn allocate(&mut self, network: &str, settings: &EndpointSettings) -> Result<Allocated> {
-        let wanted = match &settings.ipam_config {
-            Some(config) => requested(config)?,
-            None => Vec::new(),
-        };
+    /// Claims the `wanted` addresses or takes the lowest free ones. On failure nothing is taken.
+    pub fn allocate(&mut self, network: &str, wanted: &[IpAddr]) -> Result<Allocated> {
         let want = |v6: bool| wanted.iter().find(|a| a.is_ipv6() == v6).copied();
         let ipv4 = self.allocate_one(network, false, want(false))?;
         let ipv6 = match self.allocate_one(network, true, want(true)) {
@@ -200,10 +195,13 @@ pub(crate) fn mac(settings: &EndpointSettings, ipv4: Option<IpNet>, id: &str) ->
     if !settings.mac_address.is_empty() {
         let text = &settings.mac_address;
         let bad = || Error::invalid(format!("invalid MAC address: {text}"));
-        return mac_text::parse(text)
-            .filter(|m| m.0[0] & 1 == 0)
-            .ok_or_else(bad);
+        return Mac::parse(text).filter(|m| m.0[0] & 1 == 0).ok_or_else(bad);
     }
+    Ok(endpoint_mac(ipv4, id))
+}
+
+/// The MAC of an endpoint that nobody has chosen one for.
+pub fn endpoint_mac(ipv4: Option<IpNet>, id: &str) -> Mac {
     let tail = match ipv4.map(|a| a.addr()) {
         Some(IpAddr::V4(ip)) => ip.octets(),
         _ => u32::from_str_radix(id.get(..8).unwrap_or_default(), 16)
@@ -211,5 +209,5 @@ pub(crate) fn mac(settings: &EndpointSettings, ipv4: Option<IpNet>, id: &str) ->
             .to_be_bytes(),
     };
     let [a, b, c, d] = tail;
-    Ok(Mac([0x02, 0x42, a, b, c, d]))
+    Mac([0x02, 0x42, a, b, c, d])
 }

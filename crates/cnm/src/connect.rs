@@ -10,6 +10,7 @@ use crate::address;
 use crate::controller::Inner;
 use crate::create::random_id;
 use crate::driver::Gateway;
+use crate::grants::Grant;
 use crate::kernel::run_in;
 use crate::model::{Endpoint, Network, Record, Scope, is_predefined};
 use crate::names::dns_names;
@@ -45,7 +46,7 @@ impl Controller {
     pub fn check_settings(&self, network: &str, settings: &EndpointSettings) -> Result<()> {
         let state = self.0.state();
         let known = state.resolve(network).ok();
-        let known = known.filter(|n| n.scope == Scope::Local && !n.config_only);
+        let known = known.filter(|n| n.scope != Scope::Swarm && !n.config_only);
         let name = known.map_or(network, |n| &n.name);
         let mut faults = address::faults(known, name, settings);
         if is_predefined(name) && settings.aliases.as_ref().is_some_and(|a| !a.is_empty()) {
@@ -97,7 +98,7 @@ impl Inner {
         let known = self.state().resolve(&request.network).cloned();
         let swarm = self.swarm().filter(|_| !request.preallocated);
         let target = match (known, &swarm) {
-            (Ok(network), _) if network.scope == Scope::Local || request.preallocated => {
+            (Ok(network), _) if network.scope != Scope::Swarm || request.preallocated => {
                 return Ok((network, false));
             }
             (Ok(network), Some(_)) => {
@@ -162,21 +163,36 @@ impl Inner {
             touched,
             force: false,
         };
-        self.transition(scene, |state, record| {
-            let mut record = record.ok_or_else(|| gone(container))?;
-            state.check_join(&record, network)?;
-            let chosen_by_manager = request.preallocated || attached;
-            if !chosen_by_manager {
-                let settings = &request.settings;
-                address::refuse(&address::faults(Some(network), &network.name, settings))?;
+        let chosen_by_manager = request.preallocated || attached;
+        let check = |state: &State, record: &Record, settings: &EndpointSettings| {
+            state.check_join(record, network)?;
+            match chosen_by_manager {
+                true => Ok(()),
+                false => address::refuse(&address::faults(Some(network), &network.name, settings)),
             }
-            let mut endpoint = state.new_endpoint(&record, network, request.settings)?;
+        };
+        if network.has_plugin_ipam() {
+            let state = self.state();
+            check(&state, state.record(container)?, &request.settings)?;
+        }
+        let grant = self
+            .request_grant(network, container, &request.settings)
+            .await?;
+        let joined = self.transition(scene, |state, record| {
+            let mut record = record.ok_or_else(|| gone(container))?;
+            check(state, &record, &request.settings)?;
+            let mut endpoint =
+                state.new_endpoint(&record, network, request.settings, grant.as_ref())?;
             endpoint.service = request.service;
             endpoint.attached = attached;
             record.endpoints.push(endpoint);
             Ok(Some(record))
-        })
-        .await
+        });
+        let joined = joined.await;
+        if let (Err(_), Some(grant)) = (&joined, &grant) {
+            self.release_grant(network, &grant.addresses).await;
+        }
+        joined
     }
 
     async fn leave(&self, container: &str, network: &str, force: bool) -> Result<()> {
@@ -285,6 +301,7 @@ impl State {
         record: &Record,
         network: &Network,
         settings: EndpointSettings,
+        grant: Option<&Grant>,
     ) -> Result<Endpoint> {
         let id = random_id()?;
         let mut endpoint = Endpoint {
@@ -299,6 +316,7 @@ impl State {
             service: None,
             is_gateway: false,
             attached: false,
+            joined: None,
         };
         if !self.driver(network)?.capability().addresses {
             return Ok(endpoint);
@@ -311,12 +329,25 @@ impl State {
             )));
         }
         endpoint.ifname = interface(record, network, &endpoint.settings)?;
-        let allocated = self.allocate(&network.id, &endpoint.settings)?;
+        let wanted = match (grant, &endpoint.settings.ipam_config) {
+            (Some(grant), _) => grant.addresses.clone(),
+            (None, Some(config)) => address::requested(config)?,
+            (None, None) => Vec::new(),
+        };
+        let allocated = self.allocate(&network.id, &wanted)?;
         (endpoint.ipv4, endpoint.ipv6) = (allocated.ipv4, allocated.ipv6);
         if !macs {
             return Ok(endpoint);
         }
-        match address::mac(&endpoint.settings, endpoint.ipv4, &endpoint.id) {
+        let mac = match grant.and_then(|g| g.mac) {
+            Some(mac) => Ok(mac),
+            // A plugin's interface has one, unless the user wants another.
+            None if self.is_plugged(network) && endpoint.settings.mac_address.is_empty() => {
+                Ok(endpoint.mac)
+            }
+            None => address::mac(&endpoint.settings, endpoint.ipv4, &endpoint.id),
+        };
+        match mac {
             Ok(mac) => endpoint.mac = mac,
             Err(error) => {
                 self.release(&network.id, endpoint.addresses());
@@ -334,7 +365,7 @@ impl State {
             let bridge = self.resolve(GATEWAY_BRIDGE)?.clone();
             if record.endpoint_on(&bridge.id).is_none() {
                 let mut endpoint =
-                    self.new_endpoint(record, &bridge, EndpointSettings::default())?;
+                    self.new_endpoint(record, &bridge, EndpointSettings::default(), None)?;
                 endpoint.is_gateway = true;
                 endpoint.names.clear();
                 record.endpoints.push(endpoint);
@@ -344,11 +375,15 @@ impl State {
     }
 }
 
+/// The interface name that the user asks for.
+pub(crate) fn wanted_name(settings: &EndpointSettings) -> Option<&String> {
+    settings.driver_opts.as_ref()?.get(IFNAME)
+}
+
 /// The name that was asked for, or the first free of `eth0`, `eth1` …
 fn interface(record: &Record, network: &Network, settings: &EndpointSettings) -> Result<String> {
     let used = |name: &str| record.endpoints.iter().any(|e| e.ifname == name);
-    let options = settings.driver_opts.as_ref();
-    if let Some(name) = options.and_then(|o| o.get(IFNAME)) {
+    if let Some(name) = wanted_name(settings) {
         let fine = (1..=15).contains(&name.len())
             && !matches!(name.as_str(), "." | ".." | "lo")
             && name

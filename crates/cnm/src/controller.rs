@@ -16,6 +16,7 @@ use crate::kernel::Kernel;
 use crate::model::{Network, Record, Scope};
 use crate::network_files::parse_servers;
 use crate::ports::PortTable;
+use crate::remote::Plugins;
 use crate::resolv_conf::Overrides;
 use crate::state::{Entry, Remote, State};
 use crate::store::{NAMES, NETWORKS, PEERS, SANDBOXES, Store, VTEP};
@@ -126,15 +127,17 @@ impl Controller {
         config: Config,
         netstate: NetState,
         drivers: Vec<Arc<dyn Driver>>,
+        plugins: Option<Arc<dyn Plugins>>,
         events: mpsc::UnboundedSender<NetworkEvent>,
     ) -> Result<Self> {
-        Self::start_with(config, Arc::new(netstate), drivers, events).await
+        let registry = Registry::new(drivers, plugins);
+        Self::start_with(config, Arc::new(netstate), registry, events).await
     }
 
     pub(crate) async fn start_with(
         config: Config,
         kernel: Arc<dyn Kernel>,
-        drivers: Vec<Arc<dyn Driver>>,
+        drivers: Registry,
         events: mpsc::UnboundedSender<NetworkEvent>,
     ) -> Result<Self> {
         let store = Arc::new(Store::open(&config.dir)?);
@@ -167,25 +170,24 @@ impl Controller {
         Ok(Self(inner))
     }
 
-    /// Names of the drivers (`docker info`).
+    /// Names of the drivers (`docker info`): our own, and of plugins those that have networks here.
     pub fn driver_names(&self) -> Vec<String> {
-        self.0.state().drivers.names()
+        let state = self.0.state();
+        let networks = state.networks.values().map(|e| &e.network);
+        let used = networks.filter(|n| !n.config_only).map(|n| &n.driver);
+        let names: BTreeSet<_> = state.drivers.own_names().chain(used).collect();
+        names.into_iter().cloned().collect()
     }
 }
 
 /// Everything that is stored, with what follows from it.
-fn load(
-    config: &Config,
-    store: &Store,
-    drivers: Vec<Arc<dyn Driver>>,
-    balances: bool,
-) -> Result<State> {
+fn load(config: &Config, store: &Store, drivers: Registry, balances: bool) -> Result<State> {
     let pools = match config.default_address_pools.is_empty() {
         true => ipam::Pools::local(),
         false => ipam::Pools::new(config.default_address_pools.clone()),
     };
     let mut state = State {
-        drivers: Registry::new(drivers),
+        drivers,
         host: Host {
             firewall: config.firewall,
             vtep: store.all(VTEP)?.pop().map(|(_, vtep)| vtep),
@@ -202,11 +204,10 @@ fn load(
         host_gateway: config.host_gateway.clone(),
     };
     for (id, network) in store.all::<Network>(NETWORKS)? {
-        if network.scope == Scope::Local {
-            for pool in &network.pools {
-                if let Err(error) = state.pools.claim(pool.subnet) {
-                    tracing::warn!(network = %network.name, subnet = %pool.subnet, %error, "subnet of a stored network cannot be claimed");
-                }
+        state.drivers.plug(&network.driver, network.scope);
+        for subnet in state.held_pools(&network) {
+            if let Err(error) = state.pools.claim(subnet) {
+                tracing::warn!(network = %network.name, %subnet, %error, "subnet of a stored network cannot be claimed");
             }
         }
         state.networks.insert(id, Entry::new(network));

@@ -8,6 +8,7 @@ use crate::Controller;
 use crate::controller::Inner;
 use crate::driver::Gateway;
 use crate::model::{Network, Scope, is_predefined};
+use crate::remote::NetworkPlugin;
 use crate::state::{Entry, State};
 use crate::store::NETWORKS;
 use crate::{ipam_check, subnets};
@@ -31,6 +32,7 @@ impl Controller {
             return Err(Error::invalid("invalid name: name is empty"));
         }
         let ipv6 = options.enable_ipv6.unwrap_or(false);
+        inner.find_driver(&options.driver).await?;
         let scope = inner.state().scope_of(&options)?;
         let swarm = inner.swarm();
         if scope == Scope::Swarm && !swarm.as_ref().is_some_and(|s| s.is_manager()) {
@@ -72,7 +74,7 @@ impl Controller {
         let local = inner.state().resolve(id_or_name).cloned();
         if let Some(swarm) = inner.swarm() {
             let id = match &local {
-                Ok(network) if network.scope == Scope::Local => None,
+                Ok(network) if network.scope != Scope::Swarm => None,
                 Ok(network) => Some(network.id.clone()),
                 Err(_) if swarm.is_manager() => {
                     let found = crate::inspect::pick(swarm.list().await?, id_or_name)?;
@@ -119,6 +121,7 @@ impl State {
         let asked = match options.scope.as_str() {
             "" => capability.scope,
             "local" => Scope::Local,
+            "global" if capability.scope == Scope::Global => Scope::Global,
             "swarm" | "global" => Scope::Swarm,
             other => {
                 return Err(Error::invalid(format!(
@@ -126,7 +129,7 @@ impl State {
                 )));
             }
         };
-        if asked == Scope::Local && capability.scope == Scope::Swarm {
+        if asked == Scope::Local && capability.scope != Scope::Local {
             return Err(Error::forbidden(format!(
                 "cannot downgrade network scope for {} networks",
                 options.driver
@@ -212,7 +215,7 @@ impl State {
 }
 
 impl Inner {
-    /// Makes a local network: claimed, stored, in the kernel. On failure nothing is left.
+    /// Makes a network of this host: claimed, told to its plugins, stored, in the kernel. On failure nothing is left.
     pub async fn make_network(
         &self,
         id: String,
@@ -220,39 +223,75 @@ impl Inner {
         mut options: CreateOptions,
     ) -> Result<Network> {
         let avoid = self.host_subnets().await;
-        let network = {
-            let mut state = self.state();
-            if state.networks.values().any(|e| e.network.name == name) {
-                return Err(exists(name));
-            }
+        let mut network = {
+            let state = self.state();
+            state.check_name(name)?;
             let config_from = state.borrow_settings(&mut options)?;
             let mut network = new_network(id, name, options);
             network.config_from = config_from;
-            if let Err(error) = state.settle_network(&mut network, &avoid) {
-                for pool in &network.pools {
-                    state.pools.release(&pool.subnet);
-                }
-                return Err(error);
-            }
-            state
-                .networks
-                .insert(network.id.clone(), Entry::new(network.clone()));
-            state.refresh_zone(&network.id);
+            network.scope = state.scope_of_local(&network);
             network
         };
-        if let Err(error) = self.put_in_kernel(&network).await {
-            self.unmake(&network);
+        let plugin = self.network_plugin(&network).await?;
+        let made = self.settle(&mut network, plugin.as_deref(), &avoid).await;
+        let made = match (made, &plugin) {
+            (Ok(()), Some(plugin)) => plugin.create_network(&network).await,
+            (made, _) => made,
+        };
+        if let Err(error) = made {
+            self.unmake(&network).await;
             return Err(error);
         }
-        if let Err(error) = self.store_network(&network.id, Some(&network)).await {
+        let put = self.put_network(&network).await;
+        if put.is_err() {
+            if let Err(error) = self.delete_at_plugin(&network).await {
+                tracing::warn!(network = name, %error, "plugin keeps a network that could not be made");
+            }
+            self.unmake(&network).await;
+        }
+        put.map(|()| network)
+    }
+
+    /// Pools, gateways and what the driver checks.
+    async fn settle(
+        &self,
+        network: &mut Network,
+        plugin: Option<&dyn NetworkPlugin>,
+        avoid: &[IpNet],
+    ) -> Result<()> {
+        let skip_gateway = match plugin {
+            Some(plugin) => plugin.skips_gateway(network).await?,
+            None => (false, false),
+        };
+        if let Some(ipam) = self.ipam_plugin(network).await? {
+            self.request_pools(network, ipam.as_ref(), skip_gateway)
+                .await?;
+        }
+        self.state().settle_network(network, avoid, skip_gateway)
+    }
+
+    /// Into the state, the kernel and the store, or nowhere.
+    async fn put_network(&self, network: &Network) -> Result<()> {
+        {
+            let mut state = self.state();
+            state.check_name(&network.name)?;
+            let entry = Entry::new(network.clone());
+            state.networks.insert(network.id.clone(), entry);
+            state.refresh_zone(&network.id);
+        }
+        if let Err(error) = self.put_in_kernel(network).await {
+            self.state().networks.remove(&network.id);
+            return Err(error);
+        }
+        if let Err(error) = self.store_network(&network.id, Some(network)).await {
             let owner = format!("network/{}", network.id);
             if let Err(error) = self.kernel.set_many(vec![(owner, Vec::new())]).await {
                 tracing::error!(network = %network.id, %error, "network that could not be stored is still in the kernel");
             }
-            self.unmake(&network);
+            self.state().networks.remove(&network.id);
             return Err(error);
         }
-        Ok(network)
+        Ok(())
     }
 
     async fn put_in_kernel(&self, network: &Network) -> Result<()> {
@@ -275,14 +314,10 @@ impl Inner {
             .map_err(Error::system)
     }
 
-    fn unmake(&self, network: &Network) {
-        let mut state = self.state();
-        state.networks.remove(&network.id);
-        if network.scope == Scope::Local {
-            for pool in &network.pools {
-                state.pools.release(&pool.subnet);
-            }
-        }
+    /// Gives back what the network has claimed.
+    async fn unmake(&self, network: &Network) {
+        self.state().release_pools(network);
+        self.release_pools(network).await;
     }
 
     /// Removes a network that nobody uses.
@@ -318,7 +353,12 @@ impl Inner {
             self.state().networks.insert(network.id.clone(), entry);
             return Err(Error::system(error));
         }
-        self.unmake(network);
+        if let Err(error) = self.delete_at_plugin(network).await {
+            // A plugin's network has no rows of its own.
+            self.state().networks.insert(network.id.clone(), entry);
+            return Err(error);
+        }
+        self.unmake(network).await;
         self.store_network(&network.id, None).await
     }
 
@@ -331,27 +371,48 @@ impl Inner {
 }
 
 impl State {
-    fn settle_network(&mut self, network: &mut Network, avoid: &[IpNet]) -> Result<()> {
+    fn check_name(&self, name: &str) -> Result<()> {
+        match self.networks.values().any(|e| e.network.name == name) {
+            true => Err(exists(name)),
+            false => Ok(()),
+        }
+    }
+
+    /// A network that no manager has made reaches as far as its driver does.
+    fn scope_of_local(&self, network: &Network) -> Scope {
+        match self.capability(network) {
+            Some(c) if c.scope == Scope::Global && !network.config_only => Scope::Global,
+            _ => Scope::Local,
+        }
+    }
+
+    fn settle_network(
+        &mut self,
+        network: &mut Network,
+        avoid: &[IpNet],
+        skip_gateway: (bool, bool),
+    ) -> Result<()> {
         if network.config_only {
             return Ok(());
         }
         let driver = self.drivers.get(&network.driver)?;
         let capability = driver.capability();
-        if !matches!(network.ipam.driver.as_str(), "default" | "null") {
-            return Err(Error::not_found(format!(
-                "plugin {:?} not found",
-                network.ipam.driver
-            )));
-        }
+        let plugged = self.is_plugged(network);
         if capability.addresses {
             if !network.enable_ipv4 && !network.enable_ipv6 {
                 return Err(Error::invalid("IPv4 or IPv6 must be enabled"));
             }
-            self.take_pools(network, avoid)?;
+            match network.has_plugin_ipam() {
+                // Networks of ours share the host; what a plugin does with its addresses is its own affair.
+                true if plugged => {}
+                true => self.claim_given(network)?,
+                false if plugged && network.ipam.driver == "null" => {}
+                false => self.take_pools(network, avoid)?,
+            }
         }
         let gateway = self.driver(network)?.gateway(network);
         if matches!(gateway, Gateway::Own | Gateway::Router) {
-            subnets::choose_gateways(network)?;
+            subnets::choose_gateways(network, skip_gateway)?;
         }
         let others: Vec<_> = self.networks.values().map(|e| &e.network).collect();
         let same =
@@ -392,6 +453,7 @@ fn new_network(id: String, name: &str, options: CreateOptions) -> Network {
         ipam,
         pools: Vec::new(),
         vxlan_port: 0,
+        address_space: String::new(),
     }
 }
 

@@ -9,6 +9,7 @@ use netstate::{Ns, Row};
 
 use crate::Peer;
 use crate::model::{Endpoint, Mapping, Network, Scope};
+use crate::remote::Plugins;
 
 /// What a driver can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl Service {
 
 /// Rows are functions of the arguments alone: the same network and endpoint give the same rows after a restart.
 pub trait Driver: Send + Sync + 'static {
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
     fn capability(&self) -> Capability;
     fn gateway(&self, network: &Network) -> Gateway;
     /// What has to be on the host before the network can be made.
@@ -98,6 +99,20 @@ pub trait Driver: Send + Sync + 'static {
     fn network_rows(&self, network: &Network, host: &Host) -> Vec<Row>;
     /// The interface in the namespace `sandbox` and its other end. The default route is not the driver's.
     fn endpoint_rows(&self, network: &Network, endpoint: &Endpoint, sandbox: &Ns) -> Vec<Row>;
+    /// The same for one endpoint, where those of a network differ.
+    fn endpoint_gateway(&self, network: &Network, _endpoint: &Endpoint) -> Gateway {
+        self.gateway(network)
+    }
+    /// The routers of the default routes, for the endpoint that gives them.
+    fn next_hops(&self, network: &Network, endpoint: &Endpoint) -> Vec<IpAddr> {
+        let through = self.gateway(network) == Gateway::Interface;
+        let pools = endpoint
+            .addresses()
+            .filter_map(|a| network.pool_of(&a.addr()));
+        pools
+            .filter_map(|(_, pool)| pool.gateway.filter(|_| !through))
+            .collect()
+    }
     /// Published ports of the endpoint that is its sandbox's gateway.
     fn publish_rows(&self, _network: &Network, _to: &Endpoint, _ports: &[Mapping]) -> Vec<Row> {
         Vec::new()
@@ -120,21 +135,45 @@ pub trait Driver: Send + Sync + 'static {
     }
 }
 
-/// The drivers by name.
-#[derive(Clone)]
-pub(crate) struct Registry(BTreeMap<&'static str, Arc<dyn Driver>>);
+/// The drivers by name: our own, and those of plugins that were asked for.
+pub(crate) struct Registry {
+    own: BTreeMap<String, Arc<dyn Driver>>,
+    plugged: BTreeMap<String, Arc<dyn Driver>>,
+    pub plugins: Option<Arc<dyn Plugins>>,
+}
 
 impl Registry {
-    pub fn new(drivers: Vec<Arc<dyn Driver>>) -> Self {
-        Self(drivers.into_iter().map(|d| (d.name(), d)).collect())
-    }
-    pub fn get(&self, name: &str) -> Result<&dyn Driver> {
-        match self.0.get(name) {
-            Some(driver) => Ok(driver.as_ref()),
-            None => Err(Error::not_found(format!("plugin {name:?} not found"))),
+    pub fn new(drivers: Vec<Arc<dyn Driver>>, plugins: Option<Arc<dyn Plugins>>) -> Self {
+        Self {
+            own: drivers
+                .into_iter()
+                .map(|d| (d.name().to_string(), d))
+                .collect(),
+            plugged: BTreeMap::new(),
+            plugins,
         }
     }
-    pub fn names(&self) -> Vec<String> {
-        self.0.keys().map(|name| name.to_string()).collect()
+    pub fn get(&self, name: &str) -> Result<&dyn Driver> {
+        match self.own.get(name).or_else(|| self.plugged.get(name)) {
+            Some(driver) => Ok(driver.as_ref()),
+            None => Err(plugin_not_found(name)),
+        }
     }
+    pub fn is_own(&self, name: &str) -> bool {
+        self.own.contains_key(name)
+    }
+    /// From now on there are networks of a plugin's driver.
+    pub fn plug(&mut self, name: &str, scope: Scope) {
+        if let Some(plugins) = self.plugins.as_ref().filter(|_| !self.is_own(name)) {
+            self.plugged
+                .insert(name.to_string(), plugins.rows(name, scope));
+        }
+    }
+    pub fn own_names(&self) -> impl Iterator<Item = &String> {
+        self.own.keys()
+    }
+}
+
+pub(crate) fn plugin_not_found(name: &str) -> Error {
+    Error::not_found(format!("plugin {name:?} not found"))
 }

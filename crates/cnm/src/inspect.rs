@@ -58,7 +58,7 @@ impl Controller {
         for entry in state.networks.values() {
             let network = &entry.network;
             let used = || state.endpoints_on(&network.id).next().is_some();
-            let shown = network.scope == Scope::Local || network.ingress || used();
+            let shown = network.scope != Scope::Swarm || network.ingress || used();
             if shown && !all.iter().any(|n| n.id == network.id) {
                 all.push(shape(network));
             }
@@ -84,8 +84,12 @@ impl Controller {
     pub fn ports(&self, container_id: &str) -> BTreeMap<String, Option<Vec<PortBinding>>> {
         let mut ports = BTreeMap::<_, Option<Vec<_>>>::new();
         let state = self.0.state();
-        let mappings = state.records.get(container_id).map(|r| r.mappings.iter());
-        for mapping in mappings.into_iter().flatten() {
+        let record = state.records.get(container_id).into_iter();
+        let mappings = record.flat_map(|r| {
+            let plugins = r.endpoints.iter().filter_map(|e| e.joined.as_ref());
+            r.mappings.iter().chain(plugins.flat_map(|j| &j.ports))
+        });
+        for mapping in mappings {
             let port = format!("{}/{}", mapping.target, mapping.protocol);
             ports
                 .entry(port)
@@ -193,11 +197,15 @@ fn as_config(pool: &Pool) -> IPAMConfig {
 
 fn settings(network: &Network, endpoint: &Endpoint, state: &State) -> EndpointSettings {
     // Shown where the network itself routes outside: not on overlays, not on internal networks.
-    let routes = state.routes_outside(network);
-    let gateway = |address: Option<ipnet::IpNet>| {
-        let pool = address.and_then(|a| network.pool_of(&a.addr()));
-        let gateway = pool.and_then(|(_, p)| p.gateway).filter(|_| routes);
-        gateway.map(|g| g.to_string()).unwrap_or_default()
+    let hops = match state.driver(network) {
+        Ok(driver) if state.routes_outside(network, endpoint) => {
+            driver.next_hops(network, endpoint)
+        }
+        _ => Vec::new(),
+    };
+    let gateway = |v6: bool| {
+        let hop = hops.iter().find(|hop| hop.is_ipv6() == v6);
+        hop.map(|hop| hop.to_string()).unwrap_or_default()
     };
     let ip = |a: Option<ipnet::IpNet>| a.map(|a| a.addr().to_string()).unwrap_or_default();
     let prefix = |a: Option<ipnet::IpNet>| a.map(|a| i64::from(a.prefix_len())).unwrap_or_default();
@@ -205,10 +213,10 @@ fn settings(network: &Network, endpoint: &Endpoint, state: &State) -> EndpointSe
         mac_address: endpoint.mac_text(),
         network_id: endpoint.network.clone(),
         endpoint_id: endpoint.id.clone(),
-        gateway: gateway(endpoint.ipv4),
+        gateway: gateway(false),
         ip_address: ip(endpoint.ipv4),
         ip_prefix_len: prefix(endpoint.ipv4),
-        ipv6_gateway: gateway(endpoint.ipv6),
+        ipv6_gateway: gateway(true),
         global_ipv6_address: ip(endpoint.ipv6),
         global_ipv6_prefix_len: prefix(endpoint.ipv6),
         dns_names: Some(endpoint.names.clone()).filter(|_| !network.is_predefined()),

@@ -20,6 +20,9 @@
 //! * Endpoints are gone from the store before nobody wants their rows: what a crash leaves over, `netstate.collect`
 //!   finds by its mark.
 //!
+//! * What a plugin answers is stored with its network and endpoint before rows follow from it ([`remote`]). No lock of the
+//!   state and no turn but the sandbox's own is held while a plugin is asked.
+//!
 //! It does not know netlink, HTTP, gossip or the swarm's objects, runs no container, and balances no load.
 #![forbid(unsafe_code)]
 
@@ -31,6 +34,7 @@ mod drift;
 pub mod driver;
 mod explain;
 mod filter;
+mod grants;
 mod inspect;
 mod ipam_check;
 mod kernel;
@@ -39,7 +43,10 @@ pub mod model;
 mod names;
 mod network_files;
 mod overlay;
+mod plug;
+mod plugged;
 mod ports;
+pub mod remote;
 mod resolv_conf;
 mod resolver;
 mod sandbox;
@@ -50,6 +57,7 @@ mod subnets;
 mod swarm;
 mod transition;
 
+pub use address::endpoint_mac;
 pub use controller::{Config, Controller, NetworkEvent};
 pub use explain::{Known, Target};
 pub use overlay::{

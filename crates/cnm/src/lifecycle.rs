@@ -84,6 +84,8 @@ impl Controller {
     pub async fn restore(&self, alive: &[String]) -> Result<()> {
         let inner = &self.0;
         let alive: BTreeSet<_> = alive.iter().map(String::as_str).collect();
+        inner.replay_grants();
+        inner.drop_unfinished();
         let known: Vec<Record> = inner.state().records.values().cloned().collect();
         let (living, dead): (Vec<_>, Vec<_>) = known
             .into_iter()

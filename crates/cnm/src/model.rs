@@ -16,6 +16,8 @@ use crate::{Mode, Sandbox, SandboxSpec, ServiceBinding};
 pub enum Scope {
     #[default]
     Local,
+    /// Of a plugin's driver that reaches other hosts by itself; made on this host alone, without a swarm.
+    Global,
     Swarm,
 }
 
@@ -23,6 +25,7 @@ impl Scope {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Global => "global",
             Self::Swarm => "swarm",
         }
     }
@@ -52,6 +55,8 @@ pub struct Network {
     pub pools: Vec<Pool>,
     /// UDP port of the swarm's data path.
     pub vxlan_port: u16,
+    /// Of the IPAM plugin that gave the pools.
+    pub address_space: String,
 }
 
 /// A subnet of a network.
@@ -67,6 +72,9 @@ pub struct Pool {
     /// The user chose the subnet, so he may choose addresses too.
     #[serde(default)]
     pub chosen: bool,
+    /// What the IPAM plugin that gave it calls it.
+    #[serde(default)]
+    pub id: Option<String>,
 }
 
 impl Network {
@@ -109,6 +117,30 @@ pub struct Endpoint {
     pub is_gateway: bool,
     /// The managers allocated the address for this container: they want to know when it goes.
     pub attached: bool,
+    /// What the plugin answered that drives the network; `None` until it has.
+    #[serde(default)]
+    pub joined: Option<Joined>,
+}
+
+/// A plugin's answer to a join: what the rows of its endpoint follow from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Joined {
+    /// Name of the interface on the host, which is to be taken into the sandbox.
+    pub link: Option<String>,
+    pub gateways: Vec<IpAddr>,
+    pub routes: Vec<StaticRoute>,
+    /// It wants no way outside, not even by `docker_gwbridge`.
+    pub no_gateway: bool,
+    /// Published by the plugin, as far as it tells.
+    pub ports: Vec<Mapping>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StaticRoute {
+    pub dst: IpNet,
+    /// `None`: on the link itself.
+    pub via: Option<IpAddr>,
 }
 
 impl Endpoint {
@@ -119,12 +151,13 @@ impl Endpoint {
     pub fn addresses(&self) -> impl Iterator<Item = IpNet> {
         self.ipv4.into_iter().chain(self.ipv6)
     }
-    /// Empty without a MAC of its own.
+    /// None without one of its own, and while a plugin's interface has one that nobody asked for.
+    pub fn known_mac(&self) -> Option<Mac> {
+        Some(self.mac).filter(|mac| *mac != Mac([0; 6]))
+    }
     pub(crate) fn mac_text(&self) -> String {
-        match self.mac == Mac([0; 6]) {
-            true => String::new(),
-            false => self.mac.to_string(),
-        }
+        let mac = self.known_mac().map(|mac| mac.to_string());
+        mac.unwrap_or_default()
     }
     /// Of the service that the task belongs to, when it has one.
     pub fn virtual_ip(&self) -> Option<Ipv4Addr> {

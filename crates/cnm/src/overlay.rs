@@ -113,15 +113,7 @@ pub(crate) mod mac_text {
     }
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Mac, D::Error> {
         let text = String::deserialize(d)?;
-        parse(&text).ok_or_else(|| serde::de::Error::custom(format!("not a MAC address: {text}")))
-    }
-    pub fn parse(text: &str) -> Option<Mac> {
-        let mut bytes = [0; 6];
-        let mut parts = text.split([':', '-']);
-        for byte in &mut bytes {
-            let part = parts.next().filter(|p| p.len() == 2)?;
-            *byte = u8::from_str_radix(part, 16).ok()?;
-        }
-        parts.next().is_none().then_some(Mac(bytes))
+        Mac::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("not a MAC address: {text}")))
     }
 }

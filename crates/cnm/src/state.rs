@@ -163,7 +163,8 @@ impl State {
     pub fn gateway_of<'a>(&'a self, record: &'a Record) -> Option<(&'a Endpoint, &'a Network)> {
         let candidates = record.endpoints.iter().filter_map(|endpoint| {
             let network = self.network(&endpoint.network).ok()?;
-            self.routes_outside(network).then_some((endpoint, network))
+            self.routes_outside(network, endpoint)
+                .then_some((endpoint, network))
         });
         candidates.min_by_key(|(endpoint, network)| {
             let priority = std::cmp::Reverse(endpoint.settings.gw_priority);
@@ -171,8 +172,9 @@ impl State {
         })
     }
 
-    pub fn routes_outside(&self, network: &Network) -> bool {
-        self.gateway(network).leads_out()
+    /// The endpoint's way out is its network's, not `docker_gwbridge`.
+    pub fn routes_outside(&self, network: &Network, endpoint: &Endpoint) -> bool {
+        self.endpoint_gateway(network, endpoint).leads_out()
     }
 
     /// What the network does for a container's way out.
@@ -183,14 +185,29 @@ impl State {
         }
     }
 
+    pub fn endpoint_gateway(&self, network: &Network, endpoint: &Endpoint) -> Gateway {
+        match self.driver(network) {
+            Ok(driver) if !network.internal => driver.endpoint_gateway(network, endpoint),
+            _ => Gateway::Nowhere,
+        }
+    }
+
+    /// A plugin drives it.
+    pub fn is_plugged(&self, network: &Network) -> bool {
+        !network.config_only && !self.drivers.is_own(&network.driver)
+    }
+
     /// True when only an endpoint on `docker_gwbridge` can take the sandbox's packets outside.
     pub fn needs_gateway(&self, record: &Record) -> bool {
-        let networks = || {
-            let others = record.endpoints.iter().filter(|e| !e.is_gateway);
-            others.filter_map(|e| self.network(&e.network).ok())
+        let any = |is: fn(Gateway) -> bool| {
+            let mut others = record.endpoints.iter().filter(|e| !e.is_gateway);
+            others.any(|e| {
+                let network = self.network(&e.network);
+                network.is_ok_and(|n| is(self.endpoint_gateway(n, e)))
+            })
         };
-        let shared = |n: &Network| self.gateway(n) == Gateway::Shared;
-        networks().any(shared) && !networks().any(|n| self.routes_outside(n))
+        let shared = |g: Gateway| g == Gateway::Shared;
+        any(shared) && !any(Gateway::leads_out)
     }
 
     pub fn network_rows(&self, network: &Network) -> Owned {
@@ -252,18 +269,18 @@ impl State {
             rows.extend(driver.client_rows(network, ns));
         }
         if gateway {
+            let hops = driver.next_hops(network, endpoint).into_iter();
+            let via_hops = hops.map(|hop| (default_route(hop), Some(hop)));
             let through = driver.gateway(network) == Gateway::Interface;
-            rows.extend(endpoint.addresses().filter_map(|address| {
-                let (_, pool) = network.pool_of(&address.addr())?;
-                let via = pool.gateway.filter(|_| !through);
-                (through || via.is_some()).then(|| {
-                    Row::Route(Route {
-                        ns: ns.clone(),
-                        dst: default_route(address.addr()),
-                        via,
-                        link: endpoint.ifname.clone(),
-                        table: None,
-                    })
+            let through = endpoint.addresses().filter(|_| through);
+            let bare = through.map(|address| (default_route(address.addr()), None));
+            rows.extend(via_hops.chain(bare).map(|(dst, via)| {
+                Row::Route(Route {
+                    ns: ns.clone(),
+                    dst,
+                    via,
+                    link: endpoint.ifname.clone(),
+                    table: None,
                 })
             }));
             rows.extend(driver.publish_rows(network, endpoint, &record.mappings));

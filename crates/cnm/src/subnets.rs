@@ -10,7 +10,7 @@ use netstate::Ns;
 
 use crate::controller::Inner;
 use crate::kernel::run_in;
-use crate::model::{Network, Pool};
+use crate::model::{Network, Pool, Scope};
 use crate::resolv_conf::ResolvConf;
 use crate::state::{Entry, State};
 
@@ -38,10 +38,40 @@ impl State {
                     aux: BTreeMap::new(),
                     vni: None,
                     chosen: false,
+                    id: None,
                 });
             }
         }
         Ok(())
+    }
+}
+
+impl State {
+    /// Pools of a plugin for a network of ours.
+    pub fn claim_given(&mut self, network: &Network) -> Result<()> {
+        for (i, pool) in network.pools.iter().enumerate() {
+            if let Err(error) = self.pools.claim(pool.subnet) {
+                let claimed = network.pools.iter().take(i);
+                claimed.for_each(|pool| self.pools.release(&pool.subnet));
+                return Err(Error::forbidden(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back the subnets that a network holds.
+    pub fn release_pools(&mut self, network: &Network) {
+        for subnet in self.held_pools(network) {
+            self.pools.release(&subnet);
+        }
+    }
+
+    /// The subnets of a network that nobody else on this host may have.
+    pub fn held_pools(&self, network: &Network) -> Vec<IpNet> {
+        let elsewhere = network.scope == Scope::Swarm
+            || (network.has_plugin_ipam() && self.is_plugged(network));
+        let pools = network.pools.iter().filter(|_| !elsewhere);
+        pools.map(|pool| pool.subnet).collect()
     }
 }
 
@@ -56,14 +86,20 @@ fn chosen(config: &IPAMConfig, subnet: IpNet) -> Pool {
             .collect(),
         vni: None,
         chosen: true,
+        id: None,
     }
 }
 
-/// The first free address of each pool that has none.
-pub(crate) fn choose_gateways(network: &mut Network) -> Result<()> {
+/// The first free address of each pool that has none, but for the families that need none.
+pub(crate) fn choose_gateways(network: &mut Network, skip: (bool, bool)) -> Result<()> {
     let spaces = Entry::new(network.clone()).addresses;
     for (pool, mut space) in network.pools.iter_mut().zip(spaces) {
-        if pool.gateway.is_none() {
+        let skip = if pool.subnet.addr().is_ipv6() {
+            skip.1
+        } else {
+            skip.0
+        };
+        if pool.gateway.is_none() && !skip {
             pool.gateway = Some(space.take().map_err(Error::system)?);
         }
     }

@@ -278,6 +278,7 @@ fn from_swarm(network: SwarmNetwork) -> Network {
             // Docker allocates from 4096; 0 is what an absent number reads as.
             vni: Some(subnet.vni).filter(|vni| *vni > 0),
             chosen: true,
+            id: None,
         })
         .collect();
     Network {
@@ -302,5 +303,6 @@ fn from_swarm(network: SwarmNetwork) -> Network {
         },
         pools,
         vxlan_port: network.vxlan_port,
+        address_space: String::new(),
     }
 }

@@ -16,7 +16,7 @@ use engine_types::{Error, ErrorKind, Result};
 use netstate::{Ns, Owned, Row};
 use tokio::sync::mpsc;
 
-use crate::driver::{Capability, Driver, Gateway, Host, Service};
+use crate::driver::{Capability, Driver, Gateway, Host, Registry, Service};
 use crate::kernel::Kernel;
 use crate::model::{Endpoint, Mapping, Network, Scope};
 use crate::{Config, ConnectRequest, Controller, Mode, NetworkEvent, Peer, SandboxSpec};
@@ -335,7 +335,8 @@ async fn start(
         labels: vec![],
     };
     let (send, events) = mpsc::unbounded_channel();
-    let controller = Controller::start_with(config, kernel, drivers(), send).await;
+    let controller =
+        Controller::start_with(config, kernel, Registry::new(drivers(), None), send).await;
     (controller.unwrap(), events)
 }
 

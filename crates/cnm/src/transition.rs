@@ -3,6 +3,7 @@
 //! ```text
 //!   turn of the sandbox, turns of the lazy networks that it touches
 //!     state   change(record) → next record              addresses are taken
+//!     plugins endpoints of theirs are created and joined
 //!     host    ports, resolver sockets, files
 //!     kernel  rows of the next minus rows of this       one batch
 //!     store   next record
@@ -106,35 +107,43 @@ impl Inner {
         {
             tracing::debug!(container = scene.container, %error, "connections of what has gone live on");
         }
-        let mut state = self.state();
-        state.release_difference(before.as_ref(), after.as_ref());
-        if after.is_none() {
-            state.resolvers.remove(scene.container);
+        self.unplug(before.as_ref(), after.as_ref()).await;
+        {
+            let mut state = self.state();
+            state.release_difference(before.as_ref(), after.as_ref());
+            if after.is_none() {
+                state.resolvers.remove(scene.container);
+            }
+            for network in &scene.touched {
+                state.refresh_zone(network);
+            }
         }
-        for network in &scene.touched {
-            state.refresh_zone(network);
-        }
-        drop(state);
         self.refresh_views(scene.container);
+        self.release_grants(before.as_ref(), after.as_ref()).await;
         done
     }
 
     async fn carry_out(&self, scene: &Scene<'_>, before: Option<&Record>, old: Rows) -> Result<()> {
+        self.plug_in(scene.container, before).await?;
         self.prepare_host(scene.container).await?;
-        let (changes, services, after) = {
+        let (changes, services) = {
             let state = self.state();
-            let after = state.records.get(scene.container).cloned();
-            let mut changes = difference(old, rows(&state, after.as_ref()));
-            changes.extend(peers(&state, scene, before, after.as_ref()));
+            let after = state.records.get(scene.container);
+            let mut changes = difference(old, rows(&state, after));
+            changes.extend(peers(&state, scene, before, after));
             let services = state.service_changes(&scene.touched);
             changes.extend(services.rows());
-            (changes, services, after)
+            (changes, services)
         };
-        let set = self.set_rows(changes, scene.force).await;
+        let mut set = self.set_rows(changes, scene.force).await;
+        if set.is_ok() || scene.force {
+            self.state().declared(services);
+            set = set.and(self.hand_gateway(scene.container, before).await);
+        }
         if set.is_err() && !scene.force {
             return set;
         }
-        self.state().declared(services);
+        let after = self.state().records.get(scene.container).cloned();
         set.and(self.store.set(SANDBOXES, scene.container, after.as_ref()))
     }
 
@@ -224,6 +233,10 @@ impl Inner {
         {
             tracing::error!(container = scene.container, %error, "failed connection cannot be undone in the kernel");
         }
+        if let Err(error) = self.hand_gateway(scene.container, after.as_ref()).await {
+            tracing::warn!(container = scene.container, %error, "former way outside is not programmed again");
+        }
+        self.unplug_joined(after.as_ref(), before.as_ref()).await;
         {
             let mut state = self.state();
             state.declared(services);

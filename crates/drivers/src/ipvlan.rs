@@ -30,7 +30,7 @@ impl Driver for Ipvlan {
         }
     }
     fn parent(&self, network: &Network) -> Option<Parent> {
-        Some(Wire::of(network).needs(self.name()))
+        Some(Wire::of(network).needs("ipvlan"))
     }
 
     /// The mode is the parent's: a second network cannot have another.

@@ -6,6 +6,7 @@
 //!             ov-…:     vxlan0 ── br0 ── veth… │ eth0   sandbox
 //!   macvlan   Ns::Host: parent link (a VLAN of ours, somebody's link, or a wire to nowhere) ── eth0   sandbox
 //!   ipvlan    the same with the parent's MAC
+//!   remote    a link that a plugin made on the host, taken into the sandbox as eth0
 //!   host      nothing: the container is in the host's namespace
 //!   null      nothing: the container has a loopback only
 //! ```
@@ -22,6 +23,7 @@ mod null;
 mod options;
 mod overlay;
 mod parent;
+mod remote;
 
 use std::sync::Arc;
 
@@ -31,6 +33,7 @@ pub use ipvlan::Ipvlan;
 pub use macvlan::Macvlan;
 pub use null::Null;
 pub use overlay::Overlay;
+pub use remote::Remote;
 
 /// All drivers that come with the daemon.
 pub fn all() -> Vec<Arc<dyn cnm::driver::Driver>> {

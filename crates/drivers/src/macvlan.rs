@@ -29,7 +29,7 @@ impl Driver for Macvlan {
         }
     }
     fn parent(&self, network: &Network) -> Option<Parent> {
-        Some(Wire::of(network).needs(self.name()))
+        Some(Wire::of(network).needs("macvlan"))
     }
 
     /// Networks may share a parent, unless one of them takes all that arrives there.

@@ -37,6 +37,7 @@ fn pool(subnet: &str, gateway: &str, vni: Option<u32>) -> Pool {
         aux: BTreeMap::new(),
         vni,
         chosen: true,
+        id: None,
     }
 }
 
@@ -53,6 +54,7 @@ fn endpoint(ipv4: &str, ipv6: Option<&str>) -> Endpoint {
         names: vec![],
         is_gateway: false,
         attached: false,
+        joined: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ArgMatches;
@@ -34,7 +35,11 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("the daemon needs to be started with root privileges");
     }
-    log(&settings)?;
+    let level = match settings.log_level.as_str() {
+        "info" if settings.debug => "debug",
+        level => level,
+    };
+    log(level, settings.log_json)?;
     for warning in &settings.warnings {
         warn!("{warning}");
     }
@@ -47,12 +52,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     runtime.block_on(serve(settings))
 }
 
-fn log(settings: &Settings) -> Result<()> {
-    let level = if settings.debug && settings.log_level == "info" {
-        "debug"
-    } else {
-        &settings.log_level
-    };
+pub(crate) fn log(level: &str, json: bool) -> Result<()> {
     // Libraries below us speak up only when something is wrong.
     let filter = format!(
         "{level},h2=warn,hyper=warn,hyper_util=warn,openraft=warn,rustls=warn,tonic=warn,tower=warn"
@@ -61,7 +61,7 @@ fn log(settings: &Settings) -> Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    if settings.log_json {
+    if json {
         builder.json().init();
     } else {
         builder
@@ -159,6 +159,7 @@ async fn rooms(settings: &Settings) -> Result<(Backend, cluster::Cluster)> {
         },
         netstate,
         drivers::all(),
+        Some(Arc::new(plugin::Plugins::new(settings.plugin_dirs.clone()))),
         network_events,
     )
     .await
@@ -241,7 +242,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// Others may pass through to what they own below it, and list nothing.
-fn make_dir(path: &Path) -> Result<()> {
+pub(crate) fn make_dir(path: &Path) -> Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o711)

@@ -97,6 +97,7 @@ pub static FLAGS: &[Flag] = &[
     used("mtu", Value, "MTU of the default bridge [default: 1500]"),
     used("pidfile", Value, "File of the daemon's process id [default: /run/pontoon.pid]").short('p'),
     used("add-runtime", List, "Another OCI runtime, name=path").key("runtimes"),
+    used("plugin-dir", List, "Directories of plugins' sockets and specifications [default: /run/docker/plugins, /etc/docker/plugins, /usr/lib/docker/plugins]").key("plugin-dirs"),
     used("swarm-default-advertise-addr", Value, "Address or interface that swarm init and join advertise"),
     used("validate", Bool, "Check the configuration and exit"),
     // Nothing is lost by going on without these.

@@ -38,6 +38,7 @@ pub struct Settings {
     pub cgroup_parent: String,
     pub runtimes: BTreeMap<String, String>,
     pub default_runtime: String,
+    pub plugin_dirs: Vec<PathBuf>,
     pub swarm_advertise: Option<String>,
     /// One line each, for the log once it is open.
     pub warnings: Vec<String>,
@@ -162,6 +163,10 @@ impl Settings {
                 .unwrap_or_else(|| "/pontoon".into()),
             runtimes,
             default_runtime,
+            plugin_dirs: match given.list("plugin-dirs") {
+                none if none.is_empty() => plugin::default_dirs(),
+                dirs => dirs.into_iter().map(PathBuf::from).collect(),
+            },
             swarm_advertise: given.value("swarm-default-advertise-addr"),
             warnings,
         })

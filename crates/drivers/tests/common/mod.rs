@@ -182,7 +182,7 @@ async fn controller(netstate: &NetState, dir: &Path) -> Controller {
         labels: vec![],
     };
     let (events, _) = tokio::sync::mpsc::unbounded_channel();
-    Controller::start(config, netstate.clone(), drivers::all(), events)
+    Controller::start(config, netstate.clone(), drivers::all(), None, events)
         .await
         .unwrap()
 }

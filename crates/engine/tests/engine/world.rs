@@ -307,7 +307,7 @@ async fn controller(networks: &cnm::Config, netns: &Path) -> cnm::Controller {
     .await
     .unwrap();
     let (events, _) = mpsc::unbounded_channel();
-    cnm::Controller::start(networks.clone(), netstate, drivers::all(), events)
+    cnm::Controller::start(networks.clone(), netstate, drivers::all(), None, events)
         .await
         .unwrap()
 }
