@@ -16,8 +16,9 @@ use crate::netlink::{Nack, Socket};
 pub enum Flows {
     /// Those that this address began, and those that it answers, also behind a translation.
     Of(IpAddr),
-    /// UDP that was sent to this port of the host; at any of its addresses, of the same family, for an unspecified one.
-    ToUdp(IpAddr, u16),
+    /// UDP that was sent to one of these ports of the host, the first to the last; at any of its addresses, of the same
+    /// family, for an unspecified one.
+    ToUdp(IpAddr, u16, u16),
 }
 
 // linux/netfilter/nfnetlink_conntrack.h
@@ -48,13 +49,13 @@ const FIXED: usize = 4;
 struct Tuple {
     source: Option<IpAddr>,
     destination: Option<IpAddr>,
-    udp_port: Option<u16>,
+    udp_ports: Option<(u16, u16)>,
 }
 
 impl Flows {
     fn address(&self) -> IpAddr {
         match self {
-            Flows::Of(ip) | Flows::ToUdp(ip, _) => *ip,
+            Flows::Of(ip) | Flows::ToUdp(ip, ..) => *ip,
         }
     }
 
@@ -68,10 +69,10 @@ impl Flows {
                 };
                 vec![(ORIGINAL, from), (REPLY, from)]
             }
-            Flows::ToUdp(ip, port) => {
+            Flows::ToUdp(ip, first, last) => {
                 let to = Tuple {
                     destination: Some(ip).filter(|ip| !ip.is_unspecified()),
-                    udp_port: Some(port),
+                    udp_ports: Some((first, last)),
                     ..Tuple::default()
                 };
                 vec![(ORIGINAL, to)]
@@ -95,12 +96,15 @@ impl Tuple {
                     }
                 }
             });
-            if let Some(port) = self.udp_port {
+            if let Some((first, last)) = self.udp_ports {
                 msg.nest(TUPLE_PROTOCOL, |msg| {
-                    msg.u8(PROTOCOL, UDP)
-                        .put(DESTINATION_PORT, &port.to_be_bytes());
+                    msg.u8(PROTOCOL, UDP);
+                    flags |= BY_PROTOCOL;
+                    if first == last {
+                        msg.put(DESTINATION_PORT, &first.to_be_bytes());
+                        flags |= BY_DESTINATION_PORT;
+                    }
                 });
-                flags |= BY_PROTOCOL | BY_DESTINATION_PORT;
             }
         });
         msg.nest(FILTER, |msg| {
@@ -116,10 +120,12 @@ impl Tuple {
                 there.and_then(wire::ip) == Some(ip)
             })
         };
-        let to_port = self.udp_port.is_none_or(|port| {
+        let to_port = self.udp_ports.is_none_or(|(first, last)| {
             attr(tuple, TUPLE_PROTOCOL).is_some_and(|v| {
+                let port = attr(v, DESTINATION_PORT).and_then(|p| p.try_into().ok());
+                let port = port.map(u16::from_be_bytes);
                 attr(v, PROTOCOL) == Some(&[UDP])
-                    && attr(v, DESTINATION_PORT) == Some(&port.to_be_bytes())
+                    && port.is_some_and(|p| (first..=last).contains(&p))
             })
         });
         is(self.source, 0) && is(self.destination, 1) && to_port

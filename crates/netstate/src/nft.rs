@@ -144,7 +144,7 @@ pub enum Statement {
         not: bool,
         prefix: ipnet::IpNet,
     },
-    /// `a . b @set` (or `!=`)
+    /// `a . b @set` (or `!=`); of a map, its keys.
     InSet {
         key: Vec<Field>,
         not: bool,
@@ -162,6 +162,13 @@ pub enum Statement {
     },
     /// `ct state established,related`
     CtEstablishedRelated,
+    /// `ct status dnat`: its destination was translated.
+    CtTranslated,
+    /// `meta mark & mask == value`
+    MatchMark {
+        value: u32,
+        mask: u32,
+    },
     /// `notrack`: no connection tracking for this packet. Only before it has begun (priority raw).
     Notrack,
     Counter,
@@ -176,11 +183,20 @@ pub enum Statement {
         to: std::net::IpAddr,
         port: Option<u16>,
     },
-    /// `dnat to a . b map @map`, the map's data being address and port
+    /// `dnat to a . b map @map`. The map's data is an address, the port being kept; an address and a port; or an address
+    /// and two ports, the first and the last of a range: port `p` becomes `first + p % (last - first + 1)`, which moves a
+    /// range of ports as a whole.
     DnatMap {
         key: Vec<Field>,
         map: String,
     },
+    /// `snat to a . b map @map`, the map's data being an address.
+    SnatMap {
+        key: Vec<Field>,
+        map: String,
+    },
+    /// `dup to via`: a copy of the packet goes out by the route to this neighbour.
+    Dup(std::net::IpAddr),
     SetMetaMark(u32),
     SetCtMark(u32),
     /// `udp dport set port`: this packet's port and no more, without connection tracking.

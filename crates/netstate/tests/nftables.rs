@@ -590,6 +590,71 @@ fn published_ports_are_translated_and_outgoing_packets_masqueraded() {
     });
 }
 
+/// One element sends a whole range on, the port staying what it is, or moved by the same number for each.
+#[test]
+fn a_range_of_ports_is_one_element() {
+    isolated(|| async {
+        let state = world().await;
+        let t = table(Family::Ip);
+        let key = [Type::Protocol, Type::Port];
+        let ports = |map: &str, from, to, data: &[Value]| {
+            Row::NftElement(Element {
+                table: t.clone(),
+                set: map.into(),
+                key: vec![TCP, Value::Port(from)],
+                key_end: Some(vec![TCP, Value::Port(to)]),
+                data: Some(data.to_vec()),
+            })
+        };
+        let dnat = |order, map: &str| {
+            let key = vec![Field::L4Proto, Field::ThDport];
+            let map = map.into();
+            rule(&t, "pre", order, &[Statement::DnatMap { key, map }])
+        };
+        let c1 = addr("10.9.0.2");
+        let moved = [Type::Ipv4, Type::Port, Type::Port];
+        let rows = vec![
+            Row::NftTable(t.clone()),
+            base(&t, "pre", BaseKind::Nat, Hook::Prerouting, -100),
+            set(&t, "same", &key, Some(&[Type::Ipv4]), true),
+            set(&t, "moved", &key, Some(&moved), true),
+            ports("same", 20_000, 35_999, &[c1.clone()]),
+            // Up by 1,000: 8000 to 8099 become 9000 to 9099.
+            ports(
+                "moved",
+                8000,
+                8099,
+                &[c1.clone(), Value::Port(1000), Value::Port(65535)],
+            ),
+            // Down by 7,920: 8200 to 8299 become 280 to 379, once around 8,200.
+            ports(
+                "moved",
+                8200,
+                8299,
+                &[c1, Value::Port(280), Value::Port(280 + 8199)],
+            ),
+            dnat(1, "same"),
+            dnat(2, "moved"),
+        ];
+        state.set("nat", rows).await.unwrap();
+        run("nsenter --net=/mnt/netns/out ip route add 10.9.0.0/24 via 192.0.2.1");
+        for (port, inside) in [
+            (20_000, 20_000),
+            (27_182, 27_182),
+            (35_999, 35_999),
+            (8000, 9000),
+            (8042, 9042),
+            (8099, 9099),
+            (8200, 280),
+            (8299, 379),
+        ] {
+            let seen = ask(&state, "c1", inside, "out", &format!("192.0.2.1:{port}")).await;
+            assert_eq!(seen, "192.0.2.100", "{port}");
+        }
+        assert_eq!(state.audit().await.unwrap(), Vec::<String>::new());
+    });
+}
+
 #[test]
 fn sets_maps_and_prefixes_decide_over_packets() {
     isolated(|| async {

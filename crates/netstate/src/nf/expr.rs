@@ -25,9 +25,12 @@ const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
 
 const CT_STATE: u32 = 0;
+const CT_STATUS: u32 = 2;
 const CT_MARK: u32 = 3;
 /// Bits of established and related in a `ct state`.
 const ESTABLISHED_RELATED: u32 = 2 | 4;
+/// IPS_DST_NAT in a `ct status`.
+const TRANSLATED: u32 = 1 << 5;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -45,6 +48,8 @@ const RTN_LOCAL: u32 = 2;
 
 const SNAT: u32 = 0;
 const DNAT: u32 = 1;
+/// NF_NAT_RANGE_PROTO_OFFSET, which counts from port 0 here.
+const BY_OFFSET: u32 = 1 << 5;
 
 pub(super) const NFPROTO_IPV4: u8 = 2;
 pub(super) const NFPROTO_IPV6: u8 = 10;
@@ -219,13 +224,26 @@ impl Writer<'_> {
         });
     }
 
-    fn nat(&mut self, kind: u32, family: u8, port: Option<u32>) {
+    /// The address is in the first register; `ports` are those of the port, or of the first and the last of a range.
+    fn nat(&mut self, kind: u32, family: u8, ports: &[u32]) {
         self.expr("nat", |m| {
             m.be32(1, kind).be32(2, family.into()).be32(3, REG32);
-            if let Some(port) = port {
-                m.be32(5, port);
+            for (attr, port) in (5..).zip(ports) {
+                m.be32(attr, *port);
+            }
+            if ports.len() > 1 {
+                m.be32(7, BY_OFFSET);
             }
         });
+    }
+
+    /// Goes on when any of `bits` is set in a field of the connection.
+    fn ct_has(&mut self, key: u32, bits: u32) {
+        self.expr("ct", |m| {
+            m.be32(1, REG32).be32(2, key);
+        });
+        self.mask(REG32, &bits.to_ne_bytes());
+        self.cmp(CMP_NEQ, REG32, &[0; 4]);
     }
 
     /// NAT to a fixed address.
@@ -249,7 +267,8 @@ impl Writer<'_> {
         if let Some(port) = port {
             self.immediate(reg, &port.to_be_bytes());
         }
-        self.nat(kind, family, port.map(|_| reg));
+        let reg = port.map(|_| reg);
+        self.nat(kind, family, reg.as_slice());
     }
 
     fn statement<'a>(
@@ -283,9 +302,13 @@ impl Writer<'_> {
                 not,
                 set: name,
             } => {
-                fits(key, name, &set)?;
+                let map = fits(key, name, &set)?.data.is_some();
+                if map && *not {
+                    return Err(format!("what is not in map {name} cannot be asked for"));
+                }
                 self.load_key(key);
-                self.lookup(name, None, *not);
+                // A map gives its data, whether or not it is wanted.
+                self.lookup(name, map.then_some(REG32), *not);
             }
             Statement::Vmap { key, map } => {
                 fits(key, map, &set)?;
@@ -299,12 +322,18 @@ impl Writer<'_> {
                 });
                 self.cmp(op(*not), REG32, &RTN_LOCAL.to_ne_bytes());
             }
-            Statement::CtEstablishedRelated => {
-                self.expr("ct", |m| {
-                    m.be32(1, REG32).be32(2, CT_STATE);
+            Statement::CtEstablishedRelated => self.ct_has(CT_STATE, ESTABLISHED_RELATED),
+            Statement::CtTranslated => self.ct_has(CT_STATUS, TRANSLATED),
+            Statement::MatchMark { value, mask } => {
+                self.load(Field::MetaMark, REG32);
+                self.mask(REG32, &mask.to_ne_bytes());
+                self.cmp(CMP_EQ, REG32, &value.to_ne_bytes());
+            }
+            Statement::Dup(via) => {
+                self.immediate(REG32, &data::value(&Value::Ip(*via)));
+                self.expr("dup", |m| {
+                    m.be32(1, REG32);
                 });
-                self.mask(REG32, &ESTABLISHED_RELATED.to_ne_bytes());
-                self.cmp(CMP_NEQ, REG32, &[0; 4]);
             }
             Statement::Notrack => self.expr("notrack", |_| {}),
             Statement::Counter => self.expr("counter", |m| {
@@ -317,18 +346,35 @@ impl Writer<'_> {
             Statement::Masquerade => self.expr("masq", |_| {}),
             Statement::Snat { to, port } => self.nat_to(SNAT, *to, *port),
             Statement::Dnat { to, port } => self.nat_to(DNAT, *to, *port),
-            Statement::DnatMap { key, map } => {
+            Statement::SnatMap { key, map } => {
                 let found = fits(key, map, &set)?;
-                let (family, port) = match found.data.as_deref() {
-                    Some([Type::Ipv4]) => (NFPROTO_IPV4, None),
-                    Some([Type::Ipv6]) => (NFPROTO_IPV6, None),
-                    Some([Type::Ipv4, Type::Port]) => (NFPROTO_IPV4, Some(REG32 + 1)),
-                    Some([Type::Ipv6, Type::Port]) => (NFPROTO_IPV6, Some(REG32 + 4)),
-                    _ => return Err(format!("map {map} does not hold an address and a port")),
+                let family = match found.data.as_deref() {
+                    Some([Type::Ipv4]) => NFPROTO_IPV4,
+                    Some([Type::Ipv6]) => NFPROTO_IPV6,
+                    _ => return Err(format!("map {map} does not hold an address")),
                 };
                 self.load_key(key);
                 self.lookup(map, Some(REG32), false);
-                self.nat(DNAT, family, port);
+                self.nat(SNAT, family, &[]);
+            }
+            Statement::DnatMap { key, map } => {
+                let found = fits(key, map, &set)?;
+                let (kind, ports) = match found.data.as_deref() {
+                    Some([kind @ (Type::Ipv4 | Type::Ipv6), ports @ ..])
+                        if ports.len() <= 2 && ports.iter().all(|p| *p == Type::Port) =>
+                    {
+                        (*kind, ports.len() as u32)
+                    }
+                    _ => return Err(format!("map {map} does not hold an address and ports")),
+                };
+                let (family, width) = match kind {
+                    Type::Ipv4 => (NFPROTO_IPV4, 1),
+                    _ => (NFPROTO_IPV6, 4),
+                };
+                let ports: Vec<u32> = (0..ports).map(|i| REG32 + width + i).collect();
+                self.load_key(key);
+                self.lookup(map, Some(REG32), false);
+                self.nat(DNAT, family, &ports);
             }
             Statement::SetMetaMark(mark) => {
                 self.immediate(REG32, &mark.to_ne_bytes());

@@ -235,17 +235,19 @@ impl Display for Statement {
                 write!(f, "fib {side} type {}local", equals(*not))
             }
             Statement::CtEstablishedRelated => f.write_str("ct state established,related"),
+            Statement::CtTranslated => f.write_str("ct status dnat"),
+            Statement::MatchMark { value, mask } => {
+                write!(f, "meta mark & {mask:#x} == {value:#x}")
+            }
+            Statement::Dup(via) => write!(f, "dup to {via}"),
             Statement::Notrack => f.write_str("notrack"),
             Statement::Counter => f.write_str("counter"),
             Statement::Verdict(verdict) => verdict.fmt(f),
             Statement::Masquerade => f.write_str("masquerade"),
             Statement::Snat { to, port } => nat(f, "snat", *to, *port),
             Statement::Dnat { to, port } => nat(f, "dnat", *to, *port),
-            Statement::DnatMap { key, map } => {
-                f.write_str("dnat to ")?;
-                dotted(f, key)?;
-                write!(f, " map @{map}")
-            }
+            Statement::SnatMap { key, map } => by_map(f, "snat", key, map),
+            Statement::DnatMap { key, map } => by_map(f, "dnat", key, map),
             Statement::SetMetaMark(mark) => write!(f, "meta mark set {mark:#x}"),
             Statement::SetCtMark(mark) => write!(f, "ct mark set {mark:#x}"),
             Statement::SetPort {
@@ -259,6 +261,12 @@ impl Display for Statement {
             }
         }
     }
+}
+
+fn by_map(f: &mut Formatter<'_>, verb: &str, key: &[Field], map: &str) -> fmt::Result {
+    write!(f, "{verb} to ")?;
+    dotted(f, key)?;
+    write!(f, " map @{map}")
 }
 
 fn nat(f: &mut Formatter<'_>, verb: &str, to: std::net::IpAddr, port: Option<u16>) -> fmt::Result {
