@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use netstate::Mac;
 
 use crate::model::{Endpoint, Network, Pool, Record, is_predefined};
+use crate::options;
 use crate::state::State;
 
 /// An address for each family that the network has.
@@ -23,7 +24,7 @@ pub(crate) fn faults(
     name: &str,
     settings: &EndpointSettings,
 ) -> Vec<String> {
-    let mut faults = Vec::new();
+    let mut faults: Vec<String> = options::fault(settings).into_iter().collect();
     let Some(wanted) = &settings.ipam_config else {
         return faults;
     };
@@ -69,13 +70,11 @@ fn outside(network: &Network, address: &IpAddr) -> Option<String> {
 
 /// The addresses in an endpoint's settings; a prefix length that comes with one is the subnet's business.
 pub(crate) fn requested(wanted: &EndpointIPAMConfig) -> Result<Vec<IpAddr>> {
-    if let Some(text) = wanted.link_local_ips.iter().flatten().next() {
-        return Err(Error::invalid(match text.parse::<IpAddr>() {
-            Err(_) => format!("invalid link-local IP address: {text}"),
-            Ok(_) => format!(
-                "link-local address {text} cannot be given to an endpoint: no driver here takes them"
-            ),
-        }));
+    let mut link_local = wanted.link_local_ips.iter().flatten();
+    if let Some(bad) = link_local.find(|text| text.parse::<IpAddr>().is_err()) {
+        return Err(Error::invalid(format!(
+            "invalid link-local IP address: {bad}"
+        )));
     }
     let read = |text: &str, family: &str, fits: fn(&IpAddr) -> bool| match text {
         "" => Ok(None),

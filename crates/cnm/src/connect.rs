@@ -14,15 +14,14 @@ use crate::grants::Grant;
 use crate::kernel::run_in;
 use crate::model::{Endpoint, Network, Record, Scope, is_predefined};
 use crate::names::dns_names;
+use crate::options;
 use crate::state::{GATEWAY_BRIDGE, State};
 use crate::transition::Scene;
 use crate::{ConnectRequest, Controller, Mode};
 
 const SHARED: &str = "container sharing network namespace with another container or host cannot be connected to any other network";
-const IFNAME: &str = "com.docker.network.endpoint.ifname";
 /// RFC 863
 const DISCARD: u16 = 9;
-const PREFIX: &str = "com.docker.network.container_iface_prefix";
 
 impl Controller {
     pub async fn connect(&self, container_id: &str, mut request: ConnectRequest) -> Result<()> {
@@ -328,7 +327,7 @@ impl State {
                 network.driver
             )));
         }
-        endpoint.ifname = interface(record, network, &endpoint.settings)?;
+        endpoint.ifname = options::interface(record, network, &endpoint.settings)?;
         let wanted = match (grant, &endpoint.settings.ipam_config) {
             (Some(grant), _) => grant.addresses.clone(),
             (None, Some(config)) => address::requested(config)?,
@@ -373,33 +372,4 @@ impl State {
         }
         Ok(())
     }
-}
-
-/// The interface name that the user asks for.
-pub(crate) fn wanted_name(settings: &EndpointSettings) -> Option<&String> {
-    settings.driver_opts.as_ref()?.get(IFNAME)
-}
-
-/// The name that was asked for, or the first free of `eth0`, `eth1` …
-fn interface(record: &Record, network: &Network, settings: &EndpointSettings) -> Result<String> {
-    let used = |name: &str| record.endpoints.iter().any(|e| e.ifname == name);
-    if let Some(name) = wanted_name(settings) {
-        let fine = (1..=15).contains(&name.len())
-            && !matches!(name.as_str(), "." | ".." | "lo")
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_graphic() && b != b'/' && b != b':');
-        return match (fine, used(name)) {
-            (true, false) => Ok(name.clone()),
-            (true, true) => Err(Error::conflict(format!(
-                "interface name {name} is already in use"
-            ))),
-            (false, _) => Err(Error::invalid(format!("invalid interface name: {name}"))),
-        };
-    }
-    let prefix = network.option(PREFIX).unwrap_or("eth");
-    let mut names = (0..).map(|i: u32| format!("{prefix}{i}"));
-    names
-        .find(|name| !used(name))
-        .ok_or_else(|| Error::system("no interface name is free"))
 }

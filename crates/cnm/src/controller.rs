@@ -1,17 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dns::Caches;
-use engine_types::network::{CreateOptions, IPAM, IPAMConfig};
-use engine_types::{Error, Result};
+use engine_types::Result;
+use engine_types::network::CreateOptions;
 use ipnet::IpNet;
-use netstate::NetState;
+use netstate::{NetState, Row};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::create::random_id;
-use crate::driver::{Driver, Host, Registry};
+use crate::default_bridge::DefaultBridge;
+use crate::driver::{Driver, Firewall, Host, Registry};
 use crate::kernel::Kernel;
 use crate::model::{Network, Record, Scope};
 use crate::network_files::parse_servers;
@@ -19,7 +20,7 @@ use crate::ports::PortTable;
 use crate::remote::Plugins;
 use crate::resolv_conf::Overrides;
 use crate::state::{Entry, Remote, State};
-use crate::store::{NAMES, NETWORKS, PEERS, SANDBOXES, Store, VTEP};
+use crate::store::{HOST_ID, NAMES, NETWORKS, PEERS, SANDBOXES, Store, VTEP};
 use crate::{NameRecord, OverlayView, Peer, SwarmNetworks, resolver, swarm};
 
 /// The daemon's network settings (flags and daemon.json).
@@ -27,7 +28,7 @@ use crate::{NameRecord, OverlayView, Peer, SwarmNetworks, resolver, swarm};
 pub struct Config {
     /// `<data-root>/network`
     pub dir: PathBuf,
-    pub bip: Option<String>,
+    pub bridge: DefaultBridge,
     pub mtu: u32,
     pub default_address_pools: Vec<ipam::DefaultPool>,
     /// What no subnet of a default pool may overlap, besides what the host has routes to.
@@ -37,10 +38,31 @@ pub struct Config {
     pub dns_search: Vec<String>,
     /// What `host-gateway` means; empty: the default bridge's addresses.
     pub host_gateway: Vec<IpAddr>,
-    /// Program NAT and filter rules (`--iptables`).
-    pub firewall: bool,
+    pub firewall: Firewall,
     pub default_binding: IpAddr,
+    /// By driver, options of networks that are made without them (`--default-network-opt`).
+    pub network_options: BTreeMap<String, BTreeMap<String, String>>,
     pub labels: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::new(),
+            bridge: DefaultBridge::default(),
+            mtu: 1500,
+            default_address_pools: Vec::new(),
+            excluded: Vec::new(),
+            dns: Vec::new(),
+            dns_options: Vec::new(),
+            dns_search: Vec::new(),
+            firewall: Firewall::default(),
+            default_binding: Ipv4Addr::UNSPECIFIED.into(),
+            host_gateway: Vec::new(),
+            network_options: BTreeMap::new(),
+            labels: Vec::new(),
+        }
+    }
 }
 
 /// Something that happened to a network, for `docker events`.
@@ -70,6 +92,8 @@ pub(crate) struct Inner {
     pub gateway_turn: tokio::sync::Mutex<()>,
     pub stale_zones: Mutex<BTreeSet<String>>,
     pub refresh: Arc<Notify>,
+    /// Those that hold now, locked while they change.
+    pub link_rows: tokio::sync::Mutex<Vec<Row>>,
     state: Mutex<State>,
 }
 
@@ -161,6 +185,7 @@ impl Controller {
             gateway_turn: tokio::sync::Mutex::default(),
             stale_zones: Mutex::default(),
             refresh: refresh.clone(),
+            link_rows: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
         });
         tokio::spawn(swarm::refresh_zones(Arc::downgrade(&inner), refresh));
@@ -168,6 +193,14 @@ impl Controller {
         inner.declare_networks().await;
         inner.make_predefined().await?;
         Ok(Self(inner))
+    }
+
+    /// The network of containers that name none: the default bridge, where there is one.
+    pub fn default_network(&self) -> &'static str {
+        match self.0.config.bridge.disabled {
+            true => "none",
+            false => "bridge",
+        }
     }
 
     /// Names of the drivers (`docker info`): our own, and of plugins those that have networks here.
@@ -182,14 +215,18 @@ impl Controller {
 
 /// Everything that is stored, with what follows from it.
 fn load(config: &Config, store: &Store, drivers: Registry, balances: bool) -> Result<State> {
-    let pools = match config.default_address_pools.is_empty() {
+    let mut pools = match config.default_address_pools.is_empty() {
         true => ipam::Pools::local(),
         false => ipam::Pools::new(config.default_address_pools.clone()),
     };
+    let has_ipv6 = |p: &ipam::DefaultPool| p.base.addr().is_ipv6();
+    if !config.default_address_pools.iter().any(has_ipv6) {
+        pools.add_default(ipam::DefaultPool::unique_local(&host_id(store)?));
+    }
     let mut state = State {
         drivers,
         host: Host {
-            firewall: config.firewall,
+            firewall: config.firewall.clone(),
             vtep: store.all(VTEP)?.pop().map(|(_, vtep)| vtep),
             balances,
             default_binding: config.default_binding,
@@ -236,6 +273,16 @@ fn load(config: &Config, store: &Store, drivers: Registry, balances: bool) -> Re
     Ok(state)
 }
 
+/// What this host's own IPv6 prefix follows from, the same after every restart.
+fn host_id(store: &Store) -> Result<String> {
+    if let Some((_, id)) = store.all(HOST_ID)?.pop() {
+        return Ok(id);
+    }
+    let id = random_id()?;
+    store.set(HOST_ID, "", Some(&id))?;
+    Ok(id)
+}
+
 impl Inner {
     /// One that the host can no longer carry (a link is missing that it hangs on) keeps neither the others nor the daemon
     /// from starting.
@@ -259,13 +306,13 @@ impl Inner {
     }
 
     async fn make_predefined(&self) -> Result<()> {
-        let bridge = self.default_bridge()?;
+        let bridge = self.default_bridge().await?;
         let stored = self.state().resolve("bridge").ok().cloned();
         // The flags decide, not what they were when the store was made; what uses it now keeps it as it is.
         if let Some(stored) = stored
-            && (stored.options != bridge.options.clone().unwrap_or_default()
-                || (self.config.bip.is_some()
-                    && stored.ipam != bridge.ipam.clone().unwrap_or_default()))
+            && !bridge
+                .as_ref()
+                .is_some_and(|bridge| is_made_of(&stored, bridge))
         {
             match self.drop_network(&stored).await {
                 Ok(()) => {}
@@ -278,9 +325,10 @@ impl Inner {
         };
         for (name, options) in [
             ("bridge", bridge),
-            ("host", simple("host")),
-            ("none", simple("null")),
+            ("host", Some(simple("host"))),
+            ("none", Some(simple("null"))),
         ] {
+            let Some(options) = options else { continue };
             let exists = self
                 .state()
                 .networks
@@ -292,46 +340,12 @@ impl Inner {
         }
         Ok(())
     }
+}
 
-    /// `docker0`, as `--bip` and `--mtu` want it.
-    fn default_bridge(&self) -> Result<CreateOptions> {
-        let mtu = self.config.mtu.to_string();
-        let binding = self.config.default_binding.to_string();
-        let options = [
-            ("bridge.default_bridge", "true"),
-            ("bridge.enable_icc", "true"),
-            ("bridge.enable_ip_masquerade", "true"),
-            ("bridge.host_binding_ipv4", &binding),
-            ("bridge.name", "docker0"),
-            ("driver.mtu", &mtu),
-        ];
-        let config = match &self.config.bip {
-            Some(bip) => {
-                let bad = |_| {
-                    Error::invalid(format!(
-                        "invalid --bip {bip:?}: it must be an address with its prefix length"
-                    ))
-                };
-                let bip: IpNet = bip.parse().map_err(bad)?;
-                Some(vec![IPAMConfig {
-                    subnet: bip.trunc().to_string(),
-                    gateway: bip.addr().to_string(),
-                    ..IPAMConfig::default()
-                }])
-            }
-            None => None,
-        };
-        let named =
-            options.map(|(key, value)| (format!("com.docker.network.{key}"), value.to_string()));
-        Ok(CreateOptions {
-            driver: "bridge".into(),
-            ipam: Some(IPAM {
-                driver: "default".into(),
-                options: None,
-                config,
-            }),
-            options: Some(named.into_iter().collect()),
-            ..CreateOptions::default()
-        })
-    }
+/// A default subnet may be any, so it may stay what it is.
+fn is_made_of(network: &Network, options: &CreateOptions) -> bool {
+    let ipam = options.ipam.clone().unwrap_or_default();
+    network.options == options.options.clone().unwrap_or_default()
+        && network.enable_ipv6 == options.enable_ipv6.unwrap_or(false)
+        && network.ipam.config == ipam.config
 }

@@ -31,6 +31,7 @@ impl Controller {
         if name.trim().is_empty() {
             return Err(Error::invalid("invalid name: name is empty"));
         }
+        inner.fill_in(&mut options)?;
         let ipv6 = options.enable_ipv6.unwrap_or(false);
         inner.find_driver(&options.driver).await?;
         let scope = inner.state().scope_of(&options)?;
@@ -159,14 +160,7 @@ impl State {
             scope: Scope::Swarm,
             ..Network::default()
         };
-        let driver = self.drivers.get(&options.driver)?;
-        if driver.capability().scope == Scope::Local {
-            return Err(Error::not_implemented(format!(
-                "network {name}: a {} network cannot have scope swarm yet: create one on each node, without --scope",
-                driver.name()
-            )));
-        }
-        driver.validate(&network, &[])
+        self.drivers.get(&options.driver)?.validate(&network, &[])
     }
 
     /// The network that `--config-from` names lends its settings.
@@ -215,6 +209,34 @@ impl State {
 }
 
 impl Inner {
+    /// What the daemon's defaults, and driver options that are no driver's, say of a network.
+    fn fill_in(&self, options: &mut CreateOptions) -> Result<()> {
+        let borrows = options
+            .config_from
+            .as_ref()
+            .is_some_and(|c| !c.network.is_empty());
+        let defaults = self.config.network_options.get(&options.driver);
+        if let Some(defaults) = defaults.filter(|_| !options.config_only && !borrows) {
+            let given = options.options.get_or_insert_default();
+            for (key, value) in defaults {
+                given.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        let given = options.options.iter().flatten();
+        for (key, value) in given {
+            let enable = match key.as_str() {
+                "com.docker.network.enable_ipv4" => &mut options.enable_ipv4,
+                "com.docker.network.enable_ipv6" => &mut options.enable_ipv6,
+                _ => continue,
+            };
+            if enable.is_none() {
+                let bad = || Error::invalid(format!("driver-opt {key:?} is not a valid bool"));
+                *enable = Some(crate::filter::parse_bool(value).ok_or_else(bad)?);
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a network of this host: claimed, told to its plugins, stored, in the kernel. On failure nothing is left.
     pub async fn make_network(
         &self,
@@ -410,9 +432,11 @@ impl State {
                 false => self.take_pools(network, avoid)?,
             }
         }
-        let gateway = self.driver(network)?.gateway(network);
-        if matches!(gateway, Gateway::Own | Gateway::Router) {
-            subnets::choose_gateways(network, skip_gateway)?;
+        let driver = self.drivers.get(&network.driver)?;
+        if matches!(driver.gateway(network), Gateway::Own | Gateway::Router) {
+            let skip = |skip, v6| skip || !driver.has_gateway(network, v6);
+            let skip = (skip(skip_gateway.0, false), skip(skip_gateway.1, true));
+            subnets::choose_gateways(network, skip)?;
         }
         let others: Vec<_> = self.networks.values().map(|e| &e.network).collect();
         let same =

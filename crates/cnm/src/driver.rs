@@ -59,8 +59,7 @@ pub struct Parent {
 /// The host as rows need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// Program NAT and filter rules.
-    pub firewall: bool,
+    pub firewall: Firewall,
     /// The address that other nodes' tunnels send to.
     pub vtep: Option<IpAddr>,
     /// Connections can be balanced when they are made.
@@ -81,6 +80,35 @@ impl Service {
     /// Every backend can be reached without translation.
     pub fn is_direct(&self) -> bool {
         self.backends.values().all(|direct| *direct)
+    }
+}
+
+/// What the daemon may do to the host's packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Firewall {
+    /// Program NAT and filter rules (`--iptables`, `--ip6tables`).
+    pub ipv4: bool,
+    pub ipv6: bool,
+    /// Switch forwarding on where a network needs it (`--ip-forward`).
+    pub forward: bool,
+    /// Published ports are reached at the containers' own addresses as well (`--allow-direct-routing`).
+    pub direct: bool,
+    /// Packets to containers with this mark under this mask come in (`--bridge-accept-fwmark`).
+    pub accept_mark: Option<(u32, u32)>,
+    /// Published ports are open to whom the host's own input rules let in (`--firewall-policy=host`).
+    pub host_policy: bool,
+}
+
+impl Default for Firewall {
+    fn default() -> Self {
+        Self {
+            ipv4: true,
+            ipv6: true,
+            forward: true,
+            direct: false,
+            accept_mark: None,
+            host_policy: false,
+        }
     }
 }
 
@@ -110,11 +138,21 @@ pub trait Driver: Send + Sync + 'static {
             .addresses()
             .filter_map(|a| network.pool_of(&a.addr()));
         pools
-            .filter_map(|(_, pool)| pool.gateway.filter(|_| !through))
+            .filter_map(|(_, pool)| pool.default_gateway().filter(|_| !through))
             .collect()
     }
     /// Published ports of the endpoint that is its sandbox's gateway.
     fn publish_rows(&self, _network: &Network, _to: &Endpoint, _ports: &[Mapping]) -> Vec<Row> {
+        Vec::new()
+    }
+    /// What a legacy link from one endpoint to another lets pass that would not, to these protocols and ports.
+    fn link_rows(
+        &self,
+        _network: &Network,
+        _from: &Endpoint,
+        _to: &Endpoint,
+        _ports: &[(String, u16)],
+    ) -> Vec<Row> {
         Vec::new()
     }
     /// The way to an endpoint on another host.
@@ -132,6 +170,14 @@ pub trait Driver: Send + Sync + 'static {
     /// Host address of published ports that name none, when the network has a view on it.
     fn host_binding(&self, _network: &Network) -> Option<IpAddr> {
         None
+    }
+    /// Whether an address of this family is set aside for a gateway that the user has not named.
+    fn has_gateway(&self, _network: &Network, _v6: bool) -> bool {
+        true
+    }
+    /// Published ports are ports of the host; otherwise containers are reached at their own addresses only.
+    fn translates(&self, _network: &Network, _v6: bool) -> bool {
+        true
     }
 }
 

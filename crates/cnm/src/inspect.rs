@@ -90,15 +90,18 @@ impl Controller {
             r.mappings.iter().chain(plugins.flat_map(|j| &j.ports))
         });
         for mapping in mappings {
-            let port = format!("{}/{}", mapping.target, mapping.protocol);
-            ports
-                .entry(port)
-                .or_default()
-                .get_or_insert_default()
-                .push(PortBinding {
-                    host_ip: mapping.host_ip.to_string(),
-                    host_port: mapping.host_port.to_string(),
-                });
+            let targets = mapping.target..=mapping.last_target();
+            for (i, target) in (0..).zip(targets) {
+                let host_port = mapping.host_port.map(|first| first.saturating_add(i));
+                ports
+                    .entry(format!("{target}/{}", mapping.protocol))
+                    .or_default()
+                    .get_or_insert_default()
+                    .push(PortBinding {
+                        host_ip: mapping.host_ip.to_string(),
+                        host_port: host_port.map(|p| p.to_string()).unwrap_or_default(),
+                    });
+            }
         }
         ports
     }

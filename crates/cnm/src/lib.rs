@@ -30,6 +30,7 @@ mod address;
 mod connect;
 mod controller;
 mod create;
+mod default_bridge;
 mod drift;
 pub mod driver;
 mod explain;
@@ -39,13 +40,16 @@ mod inspect;
 mod ipam_check;
 mod kernel;
 mod lifecycle;
+mod links;
 pub mod model;
 mod names;
 mod network_files;
+mod options;
 mod overlay;
 mod plug;
 mod plugged;
 mod ports;
+mod publish;
 pub mod remote;
 mod resolv_conf;
 mod resolver;
@@ -59,10 +63,12 @@ mod transition;
 
 pub use address::endpoint_mac;
 pub use controller::{Config, Controller, NetworkEvent};
+pub use default_bridge::DefaultBridge;
 pub use explain::{Known, Target};
 pub use overlay::{
     LocalEndpoint, NameRecord, OverlayView, Peer, Port, Subnet, SwarmNetwork, SwarmNetworks,
 };
+pub use publish::{Publish, exposed, published};
 pub use sandbox::{ConnectRequest, Mode, Sandbox, SandboxSpec, ServiceBinding};
 
 #[cfg(test)]

@@ -93,6 +93,7 @@ impl Controller {
         for record in &living {
             inner.adopt(record).await;
         }
+        inner.refresh_links("").await;
         let peers = {
             let state = inner.state();
             let networks = state.remote.keys();
@@ -182,16 +183,8 @@ impl Inner {
     /// Declares a living sandbox again. One that cannot be made whole is left as it is: its packets still flow.
     async fn adopt(&self, record: &Record) {
         let container = &record.spec.container_id;
-        let (gateway, resolver) = {
-            let state = self.state();
-            let gateway = state
-                .gateway_of(record)
-                .map(|(endpoint, _)| endpoint.clone());
-            (gateway, state.needs_resolver(record))
-        };
-        if let Some(endpoint) = gateway {
-            self.hold_again(record, &endpoint).await;
-        }
+        let resolver = self.state().needs_resolver(record);
+        self.hold_again(record).await;
         if let (true, Some(ns)) = (resolver, record.ns())
             && let Err(error) = self.start_resolver(container, &ns).await
         {

@@ -77,6 +77,17 @@ pub struct Pool {
     pub id: Option<String>,
 }
 
+impl Pool {
+    /// Where containers' default routes lead: to another machine, where the user has named one in Docker's way.
+    pub fn default_gateway(&self) -> Option<IpAddr> {
+        let chosen = match self.subnet {
+            IpNet::V4(_) => "DefaultGatewayIPv4",
+            IpNet::V6(_) => "DefaultGatewayIPv6",
+        };
+        self.aux.get(chosen).copied().or(self.gateway)
+    }
+}
+
 impl Network {
     /// The pool that `address` is from, and its place among the pools.
     pub fn pool_of(&self, address: &IpAddr) -> Option<(usize, &Pool)> {
@@ -151,6 +162,9 @@ impl Endpoint {
     pub fn addresses(&self) -> impl Iterator<Item = IpNet> {
         self.ipv4.into_iter().chain(self.ipv6)
     }
+    pub fn address(&self, v6: bool) -> Option<IpNet> {
+        if v6 { self.ipv6 } else { self.ipv4 }
+    }
     /// None without one of its own, and while a plugin's interface has one that nobody asked for.
     pub fn known_mac(&self) -> Option<Mac> {
         Some(self.mac).filter(|mac| *mac != Mac([0; 6]))
@@ -168,14 +182,33 @@ impl Endpoint {
     }
 }
 
-/// A published port, its host side resolved.
+/// Published ports, their host side resolved: so many in a row, one to one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Mapping {
     /// tcp, udp, sctp
     pub protocol: String,
     pub target: u16,
     pub host_ip: IpAddr,
-    pub host_port: u16,
+    /// `None`: the container is reached at its own address.
+    pub host_port: Option<u16>,
+    /// At least one; neither side goes past port 65535.
+    #[serde(default = "one")]
+    pub count: u16,
+}
+
+fn one() -> u16 {
+    1
+}
+
+impl Mapping {
+    pub fn last_target(&self) -> u16 {
+        self.target.saturating_add(self.count.saturating_sub(1))
+    }
+    /// The host's ports, first and last.
+    pub fn host_ports(&self) -> Option<(u16, u16)> {
+        let first = self.host_port?;
+        Some((first, first.saturating_add(self.count.saturating_sub(1))))
+    }
 }
 
 /// A sandbox and all that is connected to it.

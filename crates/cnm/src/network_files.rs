@@ -9,6 +9,7 @@ use engine_types::{Error, Result};
 use sha2::{Digest, Sha256};
 
 use crate::Mode;
+use crate::links::Linked;
 use crate::model::Record;
 use crate::resolv_conf::{Kind, Overrides, Rendered, ResolvConf};
 use crate::state::{GATEWAY_BRIDGE, State};
@@ -46,8 +47,19 @@ impl State {
                 let _ = writeln!(text, "{ip}\t{name}");
             }
         }
-        for (ip, names) in self.legacy_links(record) {
-            let _ = writeln!(text, "{ip}\t{names}");
+        for Linked {
+            to,
+            endpoint,
+            alias,
+        } in self.legacy_links(record)
+        {
+            let hostname = &to.spec.hostname;
+            for address in endpoint.addresses() {
+                let _ = match alias == hostname {
+                    true => writeln!(text, "{}\t{alias}", address.addr()),
+                    false => writeln!(text, "{}\t{alias} {hostname}", address.addr()),
+                };
+            }
         }
         let spec = &record.spec;
         let full = match spec.domainname.as_str() {
@@ -84,33 +96,6 @@ impl State {
             .collect()
     }
 
-    /// Links between containers on the default bridge, which has no resolver.
-    fn legacy_links(&self, record: &Record) -> Vec<(IpAddr, String)> {
-        let mut found = Vec::new();
-        for endpoint in record.endpoints.iter() {
-            if !self
-                .network(&endpoint.network)
-                .is_ok_and(|n| n.is_predefined())
-            {
-                continue;
-            }
-            for (target, alias) in links(endpoint.settings.links.as_deref()) {
-                let other = self
-                    .endpoints_on(&endpoint.network)
-                    .find(|(r, _)| r.is_called(target));
-                if let Some((other, at)) = other {
-                    let hostname = &other.spec.hostname;
-                    let names = match alias == hostname {
-                        true => alias.to_string(),
-                        false => format!("{alias} {hostname}"),
-                    };
-                    found.extend(at.addresses().map(|a| (a.addr(), names.clone())));
-                }
-            }
-        }
-        found
-    }
-
     pub fn resolv_conf(&self, record: &Record, daemon: &Overrides) -> Result<Rendered> {
         let spec = &record.spec;
         let own = Overrides {
@@ -142,25 +127,6 @@ impl State {
         }
         Ok(rendered)
     }
-}
-
-impl Record {
-    /// By name, full id or short id.
-    fn is_called(&self, name: &str) -> bool {
-        let spec = &self.spec;
-        spec.container_name.trim_start_matches('/') == name
-            || spec.container_id == name
-            || (name.len() == 12 && spec.container_id.starts_with(name))
-    }
-}
-
-/// `container:alias`, or `container` alone.
-pub(crate) fn links(links: Option<&[String]>) -> impl Iterator<Item = (&str, &str)> {
-    let links = links.unwrap_or_default().iter();
-    links.map(|link| {
-        let (target, alias) = link.split_once(':').unwrap_or((link, link));
-        (target.trim_start_matches('/'), alias)
-    })
 }
 
 pub(crate) fn parse_servers(texts: &[String]) -> Result<Vec<IpAddr>> {

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use engine_types::{Error, Result};
 
-use crate::connect::wanted_name;
 use crate::controller::Inner;
 use crate::driver::Gateway;
 use crate::model::{Endpoint, Network, Record};
+use crate::options::wanted_name;
 use crate::remote::{Answer, Assigned, NetworkPlugin};
 use crate::state::State;
 use crate::store::SANDBOXES;
@@ -200,7 +200,8 @@ impl State {
     }
 
     fn plugged_gateway(&self, record: &Record) -> Option<(Endpoint, Network)> {
-        let (endpoint, network) = self.gateway_of(record)?;
+        let gateway = self.gateway_of(record, false);
+        let (endpoint, network) = gateway.or_else(|| self.gateway_of(record, true))?;
         self.is_plugged(network)
             .then(|| (endpoint.clone(), network.clone()))
     }

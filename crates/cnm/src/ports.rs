@@ -1,228 +1,322 @@
 //! Published ports: which host port, and that nobody else has it.
 //!
-//! Packets are translated in the kernel; the socket that is held here only keeps the port from everybody else.
+//! Packets are translated in the kernel; a socket that is held here only keeps the port from everybody else. A long range
+//! is only tried out, port by port: a socket for each would cost more than all the rest, and a process of the host that
+//! binds one of them later gets no packet, since translation comes first.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use engine_types::container::PortBinding;
 use engine_types::{Error, Result};
 use netstate::Ns;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::controller::Inner;
+use crate::driver::{Firewall, Gateway};
 use crate::kernel::run_in;
-use crate::model::{Endpoint, Mapping, Record};
+use crate::model::{Mapping, Record};
+use crate::state::State;
 
 /// Docker's, for a kernel that does not say.
 const EPHEMERAL: RangeInclusive<u16> = 49153..=65535;
 /// Candidates that others hold, before an ephemeral port is given up.
 const ATTEMPTS: usize = 10;
+/// Ports of a range that are held with a socket each.
+const HELD: u16 = 64;
 const SCTP: i32 = 132;
-
-/// A host address with the socket that reserves the port there (none where the kernel lacks the protocol).
-type Holder = (IpAddr, Option<Socket>);
 
 /// Host ports in use.
 #[derive(Default)]
 pub(crate) struct PortTable {
-    /// By protocol and port.
-    taken: BTreeMap<(String, u16), Vec<Holder>>,
+    /// By protocol and address, by first port.
+    taken: BTreeMap<(String, IpAddr), BTreeMap<u16, Taken>>,
     /// Where the last search for an ephemeral port ended.
     last: u16,
 }
 
+struct Taken {
+    last: u16,
+    /// They reserve the ports (none where the kernel lacks the protocol).
+    _sockets: Vec<Socket>,
+}
+
 impl PortTable {
-    fn is_free(&self, protocol: &str, port: u16, ip: IpAddr) -> bool {
-        let taken = self.taken.get(&(protocol.to_string(), port));
-        let clash = |other: &IpAddr| {
-            other.is_ipv4() == ip.is_ipv4()
+    /// The first port of the range that somebody has.
+    fn clash(&self, protocol: &str, first: u16, last: u16, ip: IpAddr) -> Option<u16> {
+        let same = |(p, other): &(String, IpAddr)| {
+            p == protocol
+                && other.is_ipv4() == ip.is_ipv4()
                 && (*other == ip || other.is_unspecified() || ip.is_unspecified())
         };
-        !taken.is_some_and(|taken| taken.iter().any(|(other, _)| clash(other)))
+        let of = |taken: &BTreeMap<u16, Taken>| {
+            let before = taken.range(..=first).next_back();
+            match before.is_some_and(|(_, taken)| taken.last >= first) {
+                true => Some(first),
+                false => taken.range(first..=last).next().map(|(port, _)| *port),
+            }
+        };
+        let taken = self.taken.iter().filter(|(key, _)| same(key));
+        taken.filter_map(|(_, ports)| of(ports)).min()
     }
-    fn reserve(&mut self, mapping: &Mapping) {
-        let key = (mapping.protocol.clone(), mapping.host_port);
-        self.taken
-            .entry(key)
-            .or_default()
-            .push((mapping.host_ip, None));
-    }
-    fn hold(&mut self, mapping: &Mapping, socket: Socket) {
-        let key = (mapping.protocol.clone(), mapping.host_port);
-        let taken = self.taken.entry(key).or_default();
-        if let Some((_, held)) = taken.iter_mut().find(|(ip, _)| *ip == mapping.host_ip) {
-            *held = Some(socket);
+
+    fn reserve(&mut self, mapping: &Mapping, sockets: Vec<Socket>) {
+        if let Some((first, last)) = mapping.host_ports() {
+            let key = (mapping.protocol.clone(), mapping.host_ip);
+            let taken = Taken {
+                last,
+                _sockets: sockets,
+            };
+            self.taken.entry(key).or_default().insert(first, taken);
         }
     }
+
     pub fn release(&mut self, mapping: &Mapping) {
-        let key = (mapping.protocol.clone(), mapping.host_port);
-        if let Some(taken) = self.taken.get_mut(&key) {
-            taken.retain(|(ip, _)| *ip != mapping.host_ip);
+        let key = (mapping.protocol.clone(), mapping.host_ip);
+        if let (Some(first), Some(taken)) = (mapping.host_port, self.taken.get_mut(&key)) {
+            taken.remove(&first);
             if taken.is_empty() {
                 self.taken.remove(&key);
             }
         }
     }
 
-    /// The first of `candidates` that is free for all of `ips`, reserved.
+    /// The first of `candidates` from which on all ports are free at all addresses, reserved; or the first that is not.
     fn pick(
         &mut self,
         wanted: &Wanted,
         candidates: impl Iterator<Item = u16>,
-    ) -> Option<Vec<Mapping>> {
-        let free = |port: &u16| {
-            wanted
-                .ips
-                .iter()
-                .all(|ip| self.is_free(&wanted.protocol, *port, *ip))
-        };
-        let mut candidates = candidates;
-        let host_port = candidates.find(free)?;
-        let picked: Vec<_> = wanted.on(host_port).collect();
-        picked.iter().for_each(|mapping| self.reserve(mapping));
-        Some(picked)
+    ) -> Result<Vec<Mapping>, (IpAddr, u16)> {
+        let mut first_clash = None;
+        for port in candidates {
+            let last = port.saturating_add(wanted.count - 1);
+            let clash = wanted.ips.iter().find_map(|ip| {
+                let clash = self.clash(&wanted.protocol, port, last, *ip)?;
+                Some((*ip, clash))
+            });
+            let Some(clash) = clash else {
+                let picked = wanted.at(Some(port));
+                picked.iter().for_each(|m| self.reserve(m, Vec::new()));
+                return Ok(picked);
+            };
+            first_clash.get_or_insert(clash);
+        }
+        let ip = wanted.ips.first().copied();
+        Err(first_clash.unwrap_or((ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), 0)))
     }
 }
 
-/// One entry of `-p`, for all of the host addresses that it means.
-#[derive(Debug, PartialEq, Eq)]
-struct Wanted {
+/// How packets of one family get into a container.
+pub(crate) struct Way {
+    container: IpAddr,
+    /// From ports of the host.
+    translated: bool,
+    /// Host address of ports that name none.
+    binding: IpAddr,
+}
+
+/// Entries of `-p` that have a host port in common, at all of the host addresses that they mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
     protocol: String,
     target: u16,
+    count: u16,
     ips: Vec<IpAddr>,
+    translated: bool,
     /// `None`: any that is free.
-    host: Option<RangeInclusive<u16>>,
+    host: Option<(u16, u16)>,
 }
 
 impl Wanted {
-    fn on(&self, host_port: u16) -> impl Iterator<Item = Mapping> {
-        self.ips.iter().map(move |ip| Mapping {
+    fn at(&self, host_port: Option<u16>) -> Vec<Mapping> {
+        let mapping = |ip: &IpAddr| Mapping {
             protocol: self.protocol.clone(),
             target: self.target,
             host_ip: *ip,
             host_port,
-        })
+            count: self.count,
+        };
+        self.ips.iter().map(mapping).collect()
     }
     fn is_exact(&self) -> bool {
-        self.host.as_ref().is_some_and(|r| r.start() == r.end())
+        self.host.is_some_and(|(first, last)| first == last)
+    }
+    fn is_met_by(&self, mapping: &Mapping) -> bool {
+        let allowed = match (self.host, mapping.host_port) {
+            (Some((first, last)), Some(port)) => (first..=last).contains(&port),
+            _ => true,
+        };
+        mapping.host_port.is_some() == self.translated
+            && self.ips.contains(&mapping.host_ip)
+            && (&self.protocol, self.target, self.count)
+                == (&mapping.protocol, mapping.target, mapping.count)
+            && allowed
     }
 }
 
-type Ports = BTreeMap<String, Option<Vec<PortBinding>>>;
-
-/// Exact host ports first, so that no range takes them, then by container port and protocol.
-fn wanted(ports: &Ports, endpoint: &Endpoint, default: IpAddr) -> Result<Vec<Wanted>> {
-    let mut all = Vec::new();
-    for (port, bindings) in ports {
-        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-        let bad = || Error::invalid(format!("invalid port specification: {port:?}"));
-        let target = number.parse().ok().filter(|p| *p > 0).ok_or_else(bad)?;
-        if !matches!(protocol, "tcp" | "udp" | "sctp") {
-            return Err(Error::invalid(format!("invalid proto: {protocol}")));
+impl State {
+    fn way(&self, record: &Record, v6: bool) -> Option<Way> {
+        let (endpoint, network) = self.gateway_of(record, v6)?;
+        if self.gateway(network) != Gateway::Own {
+            return None;
         }
-        let any = [PortBinding::default()];
-        let bindings = bindings.as_deref().filter(|b| !b.is_empty());
-        for binding in bindings.unwrap_or(&any) {
-            all.push(Wanted {
-                protocol: protocol.to_string(),
-                target,
-                ips: host_ips(&binding.host_ip, endpoint, default)?,
-                host: host_range(&binding.host_port)?,
-            });
-        }
+        let driver = self.driver(network).ok()?;
+        Some(Way {
+            container: endpoint.address(v6)?.addr(),
+            translated: driver.translates(network, v6),
+            binding: driver
+                .host_binding(network)
+                .unwrap_or(self.host.default_binding),
+        })
     }
-    all.retain(|w| !w.ips.is_empty());
-    let protocol = |w: &Wanted| ["tcp", "udp", "sctp"].iter().position(|p| *p == w.protocol);
-    all.sort_by_key(|w| (!w.is_exact(), w.target, protocol(w)));
-    Ok(all)
+
+    /// What a record's ports mean while its gateways are what they are.
+    pub fn wanted(&self, record: &Record) -> Result<Vec<Wanted>> {
+        let ways = [self.way(record, false), self.way(record, true)];
+        let mut all: Vec<Wanted> = Vec::new();
+        for port in &record.spec.ports {
+            for (ip, translated) in host_ips(&port.host_ip, &ways, &self.host.firewall)? {
+                let wanted = Wanted {
+                    protocol: port.protocol.clone(),
+                    target: port.target,
+                    count: port.count,
+                    ips: vec![ip],
+                    translated,
+                    host: port.host.filter(|_| translated),
+                };
+                // What differs in the host's address only gets the same port of it.
+                let same = |w: &&mut Wanted| {
+                    let ips = w.ips.clone();
+                    **w == (Wanted {
+                        ips,
+                        ..wanted.clone()
+                    }) && !w.ips.contains(&ip)
+                };
+                match all.iter_mut().find(same) {
+                    Some(first) => first.ips.push(ip),
+                    None => all.push(wanted),
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The container's side of a mapping, as errors show it.
+    fn container_side(&self, record: &Record, mapping: &Mapping) -> String {
+        let way = self.way(record, mapping.host_ip.is_ipv6());
+        way.map(|w| w.container.to_string()).unwrap_or_default()
+    }
 }
 
-/// No address means the default; the default `0.0.0.0` means `[::]` as well, where the container has IPv6.
-fn host_ips(text: &str, endpoint: &Endpoint, default: IpAddr) -> Result<Vec<IpAddr>> {
-    let mut ips = match text {
-        "" if default.is_unspecified() && default.is_ipv4() => {
-            vec![default, Ipv6Addr::UNSPECIFIED.into()]
-        }
-        "" => vec![default],
+/// No address means the default; the default `0.0.0.0` means `[::]` as well. With each goes whether it is translated:
+/// where it is not, there is nothing to choose.
+fn host_ips(
+    text: &str,
+    ways: &[Option<Way>; 2],
+    firewall: &Firewall,
+) -> Result<Vec<(IpAddr, bool)>> {
+    let asked = match text {
+        "" => None,
         _ => {
             let bad = |_| Error::invalid(format!("invalid IP address in port binding: {text}"));
-            vec![text.trim_matches(['[', ']']).parse().map_err(bad)?]
+            let ip: IpAddr = text.trim_matches(['[', ']']).parse().map_err(bad)?;
+            if ip == Ipv6Addr::LOCALHOST {
+                return Err(Error::invalid(
+                    "ports cannot be published on [::1]: the kernel does not route this address; use 127.0.0.1",
+                ));
+            }
+            Some(ip.to_canonical())
         }
     };
-    ips.retain(|ip| match ip {
-        IpAddr::V4(_) => endpoint.ipv4.is_some(),
-        IpAddr::V6(_) => endpoint.ipv6.is_some(),
-    });
-    Ok(ips)
-}
-
-fn host_range(text: &str) -> Result<Option<RangeInclusive<u16>>> {
-    let bad = |_| Error::invalid(format!("invalid hostPort: {text}"));
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let number = |part: &str| match part {
-        "" => Ok(0),
-        _ => part.parse::<u16>().map_err(bad),
+    let any = |v6| match v6 {
+        false => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        true => Ipv6Addr::UNSPECIFIED.into(),
     };
-    Ok(match (number(first)?, number(last)?) {
-        (0, _) => None,
-        (first, last) if first <= last => Some(first..=last),
-        _ => return Err(Error::invalid(format!("invalid hostPort: {text}"))),
-    })
+    let mut found = Vec::new();
+    for (v6, way) in [false, true].into_iter().zip(ways) {
+        let Some(way) = way else { continue };
+        let ip = match (asked, way.binding) {
+            (Some(ip), _) => ip,
+            (None, default) if v6 && default == any(false) => any(true),
+            (None, default) => default,
+        };
+        if ip.is_ipv6() != v6 {
+            continue;
+        }
+        let on = if v6 { firewall.ipv6 } else { firewall.ipv4 };
+        match (on, v6 && asked.is_none()) {
+            (true, _) => found.push(match way.translated {
+                true => (ip, true),
+                false => (any(v6), false),
+            }),
+            // Nobody asked for it in so many words.
+            (false, true) => {}
+            (false, false) => {
+                let flag = if v6 { "ip6tables" } else { "iptables" };
+                return Err(Error::invalid(format!(
+                    "ports cannot be published: the daemon was told not to program NAT rules (--{flag}=false)"
+                )));
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl Inner {
-    /// Finds and holds the host ports of a sandbox whose gateway is `endpoint`. On failure none is held.
-    pub async fn publish(
-        &self,
-        record: &Record,
-        endpoint: &Endpoint,
-        default: IpAddr,
-    ) -> Result<Vec<Mapping>> {
+    /// The mappings that `record` should have: those of `current` that still hold, and new ones, whose host ports are held
+    /// from here on. On failure none is new.
+    pub async fn publish(&self, record: &Record, current: &[Mapping]) -> Result<Vec<Mapping>> {
+        let endpoint = self.gateway_id(record);
         let fail = |error: Error| {
             error.context(format!(
-                "driver failed programming external connectivity on endpoint {} ({})",
-                record.spec.container_name, endpoint.id
+                "driver failed programming external connectivity on endpoint {} ({endpoint})",
+                record.spec.container_name.trim_start_matches('/'),
             ))
         };
-        let wanted = wanted(&record.spec.ports, endpoint, default)?;
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        if !self.config.firewall {
-            return Err(fail(Error::invalid(
-                "ports cannot be published: the daemon was told not to program NAT rules (--iptables=false)",
-            )));
-        }
-        let mut held = Vec::new();
-        for one in wanted {
-            match self.publish_one(&one, endpoint).await {
-                Ok(mappings) => held.extend(mappings),
+        let wanted = self.state().wanted(record).map_err(fail)?;
+        let (mut all, mut new) = (Vec::new(), Vec::new());
+        for mut one in wanted {
+            let kept: Vec<_> = current
+                .iter()
+                .filter(|m| one.is_met_by(m))
+                .cloned()
+                .collect();
+            one.ips.retain(|ip| !kept.iter().any(|m| m.host_ip == *ip));
+            if let Some(port) = kept.first().and_then(|m| m.host_port) {
+                one.host = Some((port, port));
+            }
+            all.extend(kept);
+            if one.ips.is_empty() {
+                continue;
+            }
+            match self.publish_one(&one, record).await {
+                Ok(mappings) => new.extend(mappings),
                 Err(error) => {
                     let mut state = self.state();
-                    held.iter().for_each(|mapping| state.ports.release(mapping));
+                    new.iter().for_each(|mapping| state.ports.release(mapping));
                     return Err(fail(error));
                 }
             }
         }
-        Ok(held)
+        all.extend(new);
+        Ok(all)
     }
 
-    async fn publish_one(&self, wanted: &Wanted, endpoint: &Endpoint) -> Result<Vec<Mapping>> {
-        let range = match &wanted.host {
-            Some(range) => range.clone(),
+    fn gateway_id(&self, record: &Record) -> String {
+        let state = self.state();
+        let gateway = state.gateway_of(record, false);
+        let gateway = gateway.or_else(|| state.gateway_of(record, true));
+        gateway.map(|(e, _)| e.id.clone()).unwrap_or_default()
+    }
+
+    async fn publish_one(&self, wanted: &Wanted, record: &Record) -> Result<Vec<Mapping>> {
+        if !wanted.translated {
+            return Ok(wanted.at(None));
+        }
+        let range = match wanted.host {
+            // Where more than one port is wanted, the first says where all of them are.
+            Some((first, last)) => first..=last,
             None => run_in(self.kernel.as_ref(), &Ns::Host, ephemeral_range).await?,
-        };
-        let allocated = |port: u16| {
-            let ip = wanted
-                .ips
-                .first()
-                .map(IpAddr::to_string)
-                .unwrap_or_default();
-            Error::system(format!(
-                "Bind for {ip}:{port} failed: port is already allocated"
-            ))
         };
         let mut last_error = None;
         let mut skip = *range.start();
@@ -236,24 +330,28 @@ impl Inner {
                 };
                 let round = (from..=*range.end()).chain(*range.start()..from);
                 let picked = ports.pick(wanted, round);
-                if let (None, Some([first, ..])) = (&wanted.host, picked.as_deref()) {
-                    ports.last = first.host_port;
+                if let (None, Ok([first, ..])) = (&wanted.host, picked.as_deref()) {
+                    ports.last = first.host_port.unwrap_or_default();
                 }
                 picked
             };
-            let Some(picked) = picked else {
-                return Err(last_error.unwrap_or_else(|| allocated(*range.start())));
+            let picked = match picked {
+                Ok(picked) => picked,
+                Err((ip, port)) => {
+                    let at = SocketAddr::new(ip, port);
+                    let allocated = || {
+                        Error::system(format!("Bind for {at} failed: port is already allocated"))
+                    };
+                    return Err(last_error.unwrap_or_else(allocated));
+                }
             };
-            match self.hold(&picked, endpoint).await {
+            match self.hold(&picked, record).await {
                 Ok(()) => return Ok(picked),
                 Err(error) => {
                     let mut state = self.state();
-                    picked
-                        .iter()
-                        .for_each(|mapping| state.ports.release(mapping));
-                    skip = picked
-                        .first()
-                        .map_or(skip, |m| m.host_port.saturating_add(1));
+                    picked.iter().for_each(|m| state.ports.release(m));
+                    let first = picked.first().and_then(|m| m.host_port);
+                    skip = first.map_or(skip, |port| port.saturating_add(1));
                     last_error = Some(error);
                 }
             }
@@ -261,33 +359,28 @@ impl Inner {
                 break;
             }
         }
-        Err(last_error.unwrap_or_else(|| allocated(*range.start())))
+        let none = || Error::system("no port of the host could be bound");
+        Err(last_error.unwrap_or_else(none))
     }
 
-    async fn hold(&self, picked: &[Mapping], endpoint: &Endpoint) -> Result<()> {
+    /// Binds what was picked, or names what somebody else of the host has.
+    async fn hold(&self, picked: &[Mapping], record: &Record) -> Result<()> {
         for mapping in picked {
-            let (protocol, address) = (
-                mapping.protocol.clone(),
-                SocketAddr::new(mapping.host_ip, mapping.host_port),
-            );
+            let Some((first, last)) = mapping.host_ports() else {
+                continue;
+            };
+            let (protocol, ip) = (mapping.protocol.clone(), mapping.host_ip);
             let opened = run_in(self.kernel.as_ref(), &Ns::Host, move || {
-                open(&protocol, address)
+                open_all(&protocol, ip, first, last)
             });
             match opened.await? {
-                Ok(socket) => self.state().ports.hold(mapping, socket),
-                Err(error) if mapping.protocol == "sctp" && is_unsupported(&error) => {
-                    tracing::debug!(%address, "no SCTP socket in this kernel: the host port is not held");
-                }
-                Err(error) => {
-                    let to = if mapping.host_ip.is_ipv6() {
-                        endpoint.ipv6
-                    } else {
-                        endpoint.ipv4
-                    };
-                    let to = to.map(|a| a.addr().to_string()).unwrap_or_default();
+                Ok(sockets) => self.state().ports.reserve(mapping, sockets),
+                Err((port, error)) => {
+                    let target = mapping.target.saturating_add(port - first);
+                    let at = SocketAddr::new(ip, port);
+                    let to = self.state().container_side(record, mapping);
                     return Err(Error::system(format!(
-                        "failed to bind host port for {address}:{to}:{}/{}: {}",
-                        mapping.target,
+                        "failed to bind host port for {at}:{to}:{target}/{}: {}",
                         mapping.protocol,
                         text(&error)
                     )));
@@ -298,14 +391,36 @@ impl Inner {
     }
 
     /// After a restart. A port that somebody took meanwhile stays published: packets never reached that socket anyway.
-    pub async fn hold_again(&self, record: &Record, endpoint: &Endpoint) {
+    pub async fn hold_again(&self, record: &Record) {
         for mapping in &record.mappings {
-            self.state().ports.reserve(mapping);
-            if let Err(error) = self.hold(std::slice::from_ref(mapping), endpoint).await {
+            self.state().ports.reserve(mapping, Vec::new());
+            if let Err(error) = self.hold(std::slice::from_ref(mapping), record).await {
                 tracing::warn!(container = %record.spec.container_id, %error, "published port is also somebody else's");
             }
         }
     }
+}
+
+/// A socket for each port of the range; of a long one, none that stays.
+fn open_all(
+    protocol: &str,
+    ip: IpAddr,
+    first: u16,
+    last: u16,
+) -> Result<Vec<Socket>, (u16, std::io::Error)> {
+    let mut held = Vec::new();
+    for port in first..=last {
+        match open(protocol, SocketAddr::new(ip, port)) {
+            Ok(socket) if last - first < HELD => held.push(socket),
+            Ok(_) => {}
+            Err(error) if protocol == "sctp" && is_unsupported(&error) => {
+                tracing::debug!(%ip, first, last, "no SCTP socket in this kernel: host ports are not held");
+                break;
+            }
+            Err(error) => return Err((port, error)),
+        }
+    }
+    Ok(held)
 }
 
 fn open(protocol: &str, address: SocketAddr) -> std::io::Result<Socket> {
@@ -356,34 +471,49 @@ fn text(error: &std::io::Error) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn host_ports_and_ranges() {
-        assert_eq!(host_range("").unwrap(), None);
-        assert_eq!(host_range("0").unwrap(), None);
-        assert_eq!(host_range("80").unwrap(), Some(80..=80));
-        assert_eq!(host_range("80-90").unwrap(), Some(80..=90));
-        for bad in ["90-80", "x", "70000", "1-x"] {
-            assert!(host_range(bad).is_err(), "{bad}");
+    fn mapping(ip: &str, host_port: u16, count: u16) -> Mapping {
+        Mapping {
+            protocol: "tcp".into(),
+            target: 80,
+            host_ip: ip.parse().unwrap(),
+            host_port: Some(host_port),
+            count,
         }
     }
 
     #[test]
     fn any_address_and_one_address_exclude_each_other_within_a_family() {
         let mut table = PortTable::default();
-        let mapping = |ip: &str| Mapping {
-            protocol: "tcp".into(),
-            target: 80,
-            host_ip: ip.parse().unwrap(),
-            host_port: 8080,
+        let clash = |table: &PortTable, protocol: &str, ip: &str| {
+            table.clash(protocol, 8080, 8080, ip.parse().unwrap())
         };
-        let free = |table: &PortTable, ip: &str| table.is_free("tcp", 8080, ip.parse().unwrap());
-        table.reserve(&mapping("127.0.0.1"));
-        assert!(free(&table, "127.0.0.2") && free(&table, "::"));
-        assert!(!free(&table, "127.0.0.1") && !free(&table, "0.0.0.0"));
-        assert!(table.is_free("udp", 8080, "127.0.0.1".parse().unwrap()));
-        table.release(&mapping("127.0.0.1"));
-        assert!(free(&table, "0.0.0.0"));
-        table.reserve(&mapping("0.0.0.0"));
-        assert!(!free(&table, "127.0.0.1"));
+        table.reserve(&mapping("127.0.0.1", 8080, 1), vec![]);
+        for free in ["127.0.0.2", "::"] {
+            assert_eq!(clash(&table, "tcp", free), None);
+        }
+        for taken in ["127.0.0.1", "0.0.0.0"] {
+            assert_eq!(clash(&table, "tcp", taken), Some(8080));
+        }
+        assert_eq!(clash(&table, "udp", "127.0.0.1"), None);
+        table.release(&mapping("127.0.0.1", 8080, 1));
+        assert_eq!(clash(&table, "tcp", "0.0.0.0"), None);
+        table.reserve(&mapping("0.0.0.0", 8080, 1), vec![]);
+        assert_eq!(clash(&table, "tcp", "127.0.0.1"), Some(8080));
+    }
+
+    #[test]
+    fn a_range_is_one_entry_and_the_first_clash_is_named() {
+        let mut table = PortTable::default();
+        let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+        table.reserve(&mapping("0.0.0.0", 10_000, 16_000), vec![]);
+        table.reserve(&mapping("127.0.0.1", 30_000, 1), vec![]);
+        assert_eq!(table.taken.values().map(BTreeMap::len).sum::<usize>(), 2);
+        let clash = |first, last| table.clash("tcp", first, last, any);
+        assert_eq!(clash(9_000, 9_999), None);
+        assert_eq!(clash(9_000, 10_000), Some(10_000));
+        assert_eq!(clash(12_345, 12_345), Some(12_345));
+        assert_eq!(clash(25_999, 40_000), Some(25_999));
+        assert_eq!(clash(26_000, 29_999), None);
+        assert_eq!(clash(26_000, 40_000), Some(30_000));
     }
 }

@@ -16,8 +16,8 @@ use tokio::runtime::Handle;
 
 use crate::controller::Inner;
 use crate::kernel::{Kernel, run_in};
+use crate::links::links;
 use crate::model::{Network, Record};
-use crate::network_files::links;
 use crate::resolv_conf::{Rendered, ResolvConf};
 use crate::state::{GATEWAY_BRIDGE, State};
 
@@ -132,7 +132,7 @@ impl State {
             })
             .collect();
         // A sandbox without a way out asks no server of the host's; one that the user named may be on its own networks.
-        let outside = self.gateway_of(record).is_some();
+        let outside = self.has_way_out(record);
         let upstreams = conf.upstreams.iter().filter(|_| outside || !conf.from_host);
         let upstreams: Vec<Upstream> = upstreams
             .map(|ip| Upstream {

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use engine_types::container::PortBinding;
 use engine_types::network::EndpointSettings;
 use std::collections::BTreeMap;
 
+use crate::publish::Publish;
+
 /// How a container is connected (`HostConfig.NetworkMode`).
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Mode {
     /// A namespace of its own.
+    #[default]
     Private,
     /// The host's.
     Host,
@@ -18,7 +20,7 @@ pub enum Mode {
 }
 
 /// What a sandbox is made from. `dir` is the container's own folder: `hosts` and `resolv.conf` are written there.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SandboxSpec {
     pub container_id: String,
     pub container_name: String,
@@ -35,8 +37,10 @@ pub struct SandboxSpec {
     #[serde(default)]
     pub ipv6_disabled: bool,
     pub sysctls: BTreeMap<String, String>,
-    /// `80/tcp` to its bindings; `None` or an empty list means an ephemeral host port.
-    pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    pub ports: Vec<Publish>,
+    /// Protocol, first and last port of what it says that it serves.
+    #[serde(default)]
+    pub exposed: Vec<(String, u16, u16)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use netstate::{Ns, Owned, Route, Row};
 
 use crate::driver::{Capability, Driver, Gateway, Host, Registry};
 use crate::model::{Endpoint, Network, Record};
+use crate::options;
 use crate::ports::PortTable;
 use crate::resolver::Running;
 use crate::{NameRecord, Peer};
@@ -159,17 +160,35 @@ impl State {
         }
     }
 
-    /// The endpoint that gives the default route: the highest priority, ties by network name, ours last.
-    pub fn gateway_of<'a>(&'a self, record: &'a Record) -> Option<(&'a Endpoint, &'a Network)> {
+    /// The endpoint that gives the default route of a family: the highest priority, then one that has both families, then
+    /// by the network's name, ours last.
+    pub fn gateway_of<'a>(
+        &'a self,
+        record: &'a Record,
+        v6: bool,
+    ) -> Option<(&'a Endpoint, &'a Network)> {
         let candidates = record.endpoints.iter().filter_map(|endpoint| {
             let network = self.network(&endpoint.network).ok()?;
-            self.routes_outside(network, endpoint)
-                .then_some((endpoint, network))
+            let through = self.gateway(network) == Gateway::Interface;
+            let hops = self.driver(network).ok()?.next_hops(network, endpoint);
+            let leads = match through {
+                true => endpoint.address(v6).is_some(),
+                false => hops.iter().any(|hop| hop.is_ipv6() == v6),
+            };
+            (leads && self.routes_outside(network, endpoint)).then_some((endpoint, network))
         });
         candidates.min_by_key(|(endpoint, network)| {
             let priority = std::cmp::Reverse(endpoint.settings.gw_priority);
-            (endpoint.is_gateway, priority, &network.name)
+            let single = endpoint.ipv4.is_none() || endpoint.ipv6.is_none();
+            (endpoint.is_gateway, priority, single, &network.name)
         })
+    }
+
+    /// Whether any network takes the sandbox's packets outside.
+    pub fn has_way_out(&self, record: &Record) -> bool {
+        [false, true]
+            .iter()
+            .any(|v6| self.gateway_of(record, *v6).is_some())
     }
 
     /// The endpoint's way out is its network's, not `docker_gwbridge`.
@@ -227,7 +246,6 @@ impl State {
         let Some(ns) = record.ns() else {
             return owners;
         };
-        let gateway = self.gateway_of(record).map(|(endpoint, _)| &endpoint.id);
         let mut own = vec![Row::Netns(ns.clone())];
         let sysctls = record.spec.sysctls.iter();
         own.extend(sysctls.map(|(key, value)| Row::Sysctl {
@@ -240,20 +258,13 @@ impl State {
         }
         owners.insert(format!("sandbox/{}", record.id), own);
         for endpoint in &record.endpoints {
-            let is_gateway = gateway == Some(&endpoint.id);
-            let rows = self.endpoint_rows(record, endpoint, &ns, is_gateway);
+            let rows = self.endpoint_rows(record, endpoint, &ns);
             owners.insert(format!("endpoint/{}", endpoint.id), rows);
         }
         owners
     }
 
-    fn endpoint_rows(
-        &self,
-        record: &Record,
-        endpoint: &Endpoint,
-        ns: &Ns,
-        gateway: bool,
-    ) -> Vec<Row> {
+    fn endpoint_rows(&self, record: &Record, endpoint: &Endpoint, ns: &Ns) -> Vec<Row> {
         let Ok(network) = self.network(&endpoint.network) else {
             return Vec::new();
         };
@@ -268,22 +279,24 @@ impl State {
         if self.host.balances {
             rows.extend(driver.client_rows(network, ns));
         }
-        if gateway {
-            let hops = driver.next_hops(network, endpoint).into_iter();
-            let via_hops = hops.map(|hop| (default_route(hop), Some(hop)));
-            let through = driver.gateway(network) == Gateway::Interface;
-            let through = endpoint.addresses().filter(|_| through);
-            let bare = through.map(|address| (default_route(address.addr()), None));
-            rows.extend(via_hops.chain(bare).map(|(dst, via)| {
-                Row::Route(Route {
-                    ns: ns.clone(),
-                    dst,
-                    via,
-                    link: endpoint.ifname.clone(),
-                    table: None,
-                })
+        rows.extend(options::rows(endpoint, ns));
+        let hops = driver.next_hops(network, endpoint);
+        for v6 in [false, true] {
+            let gateway = self.gateway_of(record, v6).map(|(e, _)| &e.id);
+            if gateway != Some(&endpoint.id) {
+                continue;
+            }
+            rows.push(Row::Route(Route {
+                ns: ns.clone(),
+                dst: default_route(v6),
+                via: hops.iter().find(|hop| hop.is_ipv6() == v6).copied(),
+                link: endpoint.ifname.clone(),
+                table: None,
             }));
-            rows.extend(driver.publish_rows(network, endpoint, &record.mappings));
+            let mappings = record.mappings.iter();
+            let of_family = mappings.filter(|m| m.host_ip.is_ipv6() == v6);
+            let of_family: Vec<_> = of_family.cloned().collect();
+            rows.extend(driver.publish_rows(network, endpoint, &of_family));
         }
         rows
     }
@@ -325,9 +338,9 @@ impl State {
     }
 }
 
-fn default_route(address: IpAddr) -> IpNet {
-    match address {
-        IpAddr::V4(_) => IpNet::V4(ipnet::Ipv4Net::default()),
-        IpAddr::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
+fn default_route(v6: bool) -> IpNet {
+    match v6 {
+        false => IpNet::V4(ipnet::Ipv4Net::default()),
+        true => IpNet::V6(ipnet::Ipv6Net::default()),
     }
 }

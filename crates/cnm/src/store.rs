@@ -22,6 +22,8 @@ pub(crate) const SANDBOXES: Table = Table::new("sandboxes");
 /// `<network>/<endpoint>` to a peer, to its names.
 pub(crate) const PEERS: Table = Table::new("peers");
 pub(crate) const NAMES: Table = Table::new("names");
+/// A random name of this host, under an empty key.
+pub(crate) const HOST_ID: Table = Table::new("host-id");
 /// The tunnel's address, under an empty key.
 pub(crate) const VTEP: Table = Table::new("vtep");
 
@@ -57,7 +59,7 @@ impl Store {
     }
 
     fn db(&self, table: Table) -> &Database {
-        match table.name() == NETWORKS.name() {
+        match [NETWORKS.name(), HOST_ID.name()].contains(&table.name()) {
             true => &self.networks,
             false => &self.live,
         }

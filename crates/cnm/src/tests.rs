@@ -1,5 +1,6 @@
 //! The controller above a kernel that only remembers rows.
 
+mod bridge;
 mod crashes;
 mod flows;
 mod model;
@@ -19,7 +20,7 @@ use tokio::sync::mpsc;
 use crate::driver::{Capability, Driver, Gateway, Host, Registry, Service};
 use crate::kernel::Kernel;
 use crate::model::{Endpoint, Mapping, Network, Scope};
-use crate::{Config, ConnectRequest, Controller, Mode, NetworkEvent, Peer, SandboxSpec};
+use crate::{Config, ConnectRequest, Controller, NetworkEvent, Peer, SandboxSpec};
 
 /// Remembers what is wanted, and refuses when told to.
 #[derive(Default)]
@@ -163,7 +164,10 @@ impl Driver for Noted {
         let rows = ports.iter().map(|p| {
             note(format!(
                 "publish {}:{} to {:?}:{}",
-                p.host_ip, p.host_port, to.ipv4, p.target
+                p.host_ip,
+                p.host_port.unwrap_or_default(),
+                to.ipv4,
+                p.target
             ))
         });
         rows.collect()
@@ -210,9 +214,17 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
+        let config = Config {
+            default_binding: [127, 0, 0, 1].into(),
+            ..Config::default()
+        };
+        Self::with(config).await
+    }
+
+    pub async fn with(config: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let kernel = Arc::new(FakeKernel::default());
-        let (controller, events) = start(&dir, kernel.clone()).await;
+        let (controller, events) = start(&dir, kernel.clone(), config).await;
         Self {
             dir,
             kernel,
@@ -223,9 +235,10 @@ impl World {
 
     /// A daemon that was killed: a new process, and a netstate that has yet to be told everything.
     pub async fn restart(self, alive: &[String]) -> Self {
+        let config = self.controller.0.config.clone();
         let dir = self.kill().await;
         let kernel = Arc::new(FakeKernel::default());
-        let (controller, events) = start(&dir, kernel.clone()).await;
+        let (controller, events) = start(&dir, kernel.clone(), config).await;
         controller.restore(alive).await.unwrap();
         Self {
             dir,
@@ -274,17 +287,9 @@ impl World {
         SandboxSpec {
             container_id: container_id(name),
             container_name: format!("/{name}"),
-            mode: Mode::Private,
             hostname: format!("host-{name}"),
-            domainname: String::new(),
             dir: self.dir.path().join(name),
-            dns: vec![],
-            dns_options: vec![],
-            dns_search: vec![],
-            ipv6_disabled: false,
-            extra_hosts: vec![],
-            sysctls: BTreeMap::new(),
-            ports: BTreeMap::new(),
+            ..SandboxSpec::default()
         }
     }
 
@@ -319,20 +324,11 @@ impl World {
 async fn start(
     dir: &tempfile::TempDir,
     kernel: Arc<FakeKernel>,
+    config: Config,
 ) -> (Controller, mpsc::UnboundedReceiver<NetworkEvent>) {
     let config = Config {
         dir: dir.path().join("network"),
-        bip: None,
-        mtu: 1500,
-        default_address_pools: vec![],
-        excluded: vec![],
-        dns: vec![],
-        dns_options: vec![],
-        dns_search: vec![],
-        firewall: true,
-        host_gateway: vec![],
-        default_binding: [127, 0, 0, 1].into(),
-        labels: vec![],
+        ..config
     };
     let (send, events) = mpsc::unbounded_channel();
     let controller =

@@ -20,7 +20,6 @@ use netstate::{Flows, Owned};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::controller::Inner;
-use crate::driver::Gateway;
 use crate::model::Record;
 use crate::network_files;
 use crate::state::{Rows, State};
@@ -120,6 +119,7 @@ impl Inner {
         }
         self.refresh_views(scene.container);
         self.release_grants(before.as_ref(), after.as_ref()).await;
+        self.refresh_links(scene.container).await;
         done
     }
 
@@ -170,26 +170,7 @@ impl Inner {
         let Some(record) = self.state().records.get(container).cloned() else {
             return Ok(());
         };
-        let gateway = {
-            let state = self.state();
-            let gateway = state.gateway_of(&record);
-            let gateway = gateway.filter(|(_, network)| state.gateway(network) == Gateway::Own);
-            gateway.map(|(endpoint, network)| {
-                let driver = state.driver(network).ok();
-                let binding = driver.and_then(|d| d.host_binding(network));
-                (
-                    endpoint.clone(),
-                    binding.unwrap_or(state.host.default_binding),
-                )
-            })
-        };
-        let mappings = match gateway {
-            Some((endpoint, binding)) if record.mappings.is_empty() => {
-                self.publish(&record, &endpoint, binding).await?
-            }
-            Some(_) => record.mappings.clone(),
-            None => Vec::new(),
-        };
+        let mappings = self.publish(&record, &record.mappings).await?;
         let needs_resolver = {
             let mut state = self.state();
             if let Some(record) = state.records.get_mut(container) {
@@ -203,7 +184,7 @@ impl Inner {
         self.write_files(&record)
     }
 
-    fn write_files(&self, record: &Record) -> Result<()> {
+    pub fn write_files(&self, record: &Record) -> Result<()> {
         let (hosts, conf) = {
             let state = self.state();
             (state.hosts(record), state.resolv_conf(record, &self.dns)?)
@@ -293,14 +274,17 @@ fn ended_flows(state: &State, before: Option<&Record>, after: Option<&Record>) -
             .collect()
     };
     // A port that leads elsewhere now has gone and come.
-    let ports = |record: Option<&Record>| -> BTreeSet<(String, IpAddr, u16)> {
+    let ports = |record: Option<&Record>| -> BTreeSet<(String, IpAddr, u16, u16)> {
         let Some(record) = record else {
             return BTreeSet::new();
         };
-        let gateway = state.gateway_of(record).map(|(e, _)| e.id.clone());
         let udp = record.mappings.iter().filter(|m| m.protocol == "udp");
-        udp.map(|m| (gateway.clone().unwrap_or_default(), m.host_ip, m.host_port))
-            .collect()
+        udp.filter_map(|m| {
+            let (first, last) = m.host_ports()?;
+            let (gateway, _) = state.gateway_of(record, m.host_ip.is_ipv6())?;
+            Some((gateway.id.clone(), m.host_ip, first, last))
+        })
+        .collect()
     };
     let gone = addresses(before)
         .difference(&addresses(after))
@@ -310,7 +294,7 @@ fn ended_flows(state: &State, before: Option<&Record>, after: Option<&Record>) -
     let (old, new) = (ports(before), ports(after));
     let turned = old
         .symmetric_difference(&new)
-        .map(|(_, ip, port)| Flows::ToUdp(*ip, *port));
+        .map(|(_, ip, first, last)| Flows::ToUdp(*ip, *first, *last));
     let turned: BTreeSet<Flows> = turned.collect();
     gone.into_iter().chain(turned).collect()
 }

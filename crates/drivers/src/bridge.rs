@@ -1,6 +1,8 @@
 //! `bridge`: a Linux bridge in the host's namespace, a veth pair per endpoint, NAT towards the outside.
 
 mod firewall;
+mod gate;
+mod publish;
 mod settings;
 
 use cnm::Peer;
@@ -9,8 +11,10 @@ use cnm::model::{Endpoint, Mapping, Network, Pool, Scope};
 use engine_types::{Error, Result};
 use ipnet::IpNet;
 use netstate::{BridgePort, Link, LinkKind, Mac, Ns, Row, VethPeer};
-use settings::Settings;
 use std::net::IpAddr;
+
+use crate::options;
+use settings::{Mode, Settings};
 
 pub struct Bridge;
 
@@ -64,7 +68,10 @@ impl Driver for Bridge {
             port: BridgePort::default(),
         })];
         for pool in &network.pools {
+            let v6 = pool.subnet.addr().is_ipv6();
             if let Some(gateway) = pool.gateway
+                && (v6 || !settings.inhibit_ipv4)
+                && settings.mode(v6) != Mode::Isolated
                 && let Ok(address) = IpNet::new(gateway, pool.subnet.prefix_len())
             {
                 rows.push(Row::Address {
@@ -75,23 +82,35 @@ impl Driver for Bridge {
             }
         }
         rows.push(sysctl(format!("net/ipv6/conf/{name}/accept_ra"), "0"));
+        let has = |v6| pools(network, v6).next().is_some();
+        let isolated = |v6| has(v6) && settings.mode(v6) == Mode::Isolated;
+        if isolated(true) || (isolated(false) && !has(true)) {
+            // Nor has it the address that every link gives itself.
+            rows.push(sysctl(format!("net/ipv6/conf/{name}/disable_ipv6"), "1"));
+        }
+        let firewall = &host.firewall;
         if !network.internal {
-            if pools(network, false).next().is_some() {
-                rows.push(sysctl("net/ipv4/ip_forward".into(), "1"));
+            if has(false) {
+                if firewall.forward {
+                    rows.push(sysctl("net/ipv4/ip_forward".into(), "1"));
+                }
                 // What is published is also published on 127.0.0.1; the firewall keeps the bridge away from the rest.
-                if host.firewall {
+                if firewall.ipv4 {
                     rows.push(sysctl(format!("net/ipv4/conf/{name}/route_localnet"), "1"));
                 }
             }
-            if pools(network, true).next().is_some() {
+            if has(true) && firewall.forward {
                 rows.push(sysctl("net/ipv6/conf/all/forwarding".into(), "1"));
             }
         }
-        if host.firewall {
-            for v6 in [false, true] {
-                if pools(network, v6).next().is_some() {
-                    rows.extend(firewall::network_rows(network, &settings, v6));
-                }
+        if links_pass_through(network, &settings) && firewall.ipv4 {
+            // Isolated ports meet only here: the host answers for the others, and the firewall decides.
+            rows.push(sysctl(format!("net/ipv4/conf/{name}/proxy_arp_pvlan"), "1"));
+            rows.push(sysctl(format!("net/ipv4/conf/{name}/send_redirects"), "0"));
+        }
+        for (v6, on) in [(false, firewall.ipv4), (true, firewall.ipv6)] {
+            if on && has(v6) {
+                rows.extend(firewall::network_rows(network, &settings, host, v6));
             }
         }
         rows
@@ -107,23 +126,31 @@ impl Driver for Bridge {
             hairpin: !network.internal,
             ..BridgePort::default()
         };
-        let mut rows = veth(
+        veth(
             endpoint,
             sandbox,
             &Ns::Host,
             &settings.bridge,
             settings.mtu,
             port,
-        );
-        if !network.internal {
-            let v4_and_v6 = endpoint.addresses().map(|a| firewall::guard(a.addr()));
-            rows.extend(v4_and_v6);
-        }
-        rows
+        )
     }
 
     fn publish_rows(&self, _network: &Network, to: &Endpoint, ports: &[Mapping]) -> Vec<Row> {
-        firewall::publish_rows(to, ports)
+        publish::rows(to, ports)
+    }
+
+    fn link_rows(
+        &self,
+        network: &Network,
+        from: &Endpoint,
+        to: &Endpoint,
+        ports: &[(String, u16)],
+    ) -> Vec<Row> {
+        match links_pass_through(network, &Settings::of(network)) {
+            true => firewall::link_rows(from, to, ports),
+            false => Vec::new(),
+        }
     }
 
     fn peer_rows(&self, _network: &Network, _peer: &Peer) -> Vec<Row> {
@@ -133,6 +160,24 @@ impl Driver for Bridge {
     fn host_binding(&self, network: &Network) -> Option<IpAddr> {
         Settings::of(network).host_binding
     }
+
+    fn has_gateway(&self, network: &Network, v6: bool) -> bool {
+        // Errors are `validate`'s.
+        let Ok(settings) = Settings::read(network) else {
+            return true;
+        };
+        let inhibited = !v6 && settings.inhibit_ipv4 && network.internal;
+        settings.mode(v6) != Mode::Isolated && !inhibited
+    }
+
+    fn translates(&self, network: &Network, v6: bool) -> bool {
+        Settings::of(network).mode(v6) != Mode::Routed
+    }
+}
+
+/// Whether containers that may not talk to each other may where they are linked: on the default bridge.
+fn links_pass_through(network: &Network, settings: &Settings) -> bool {
+    !settings.icc && network.option(options::DEFAULT_BRIDGE) == Some("true")
 }
 
 fn pools(network: &Network, v6: bool) -> impl Iterator<Item = &Pool> {

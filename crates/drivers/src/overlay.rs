@@ -109,7 +109,7 @@ impl Driver for Overlay {
                 port: BridgePort::default(),
             }));
         }
-        if host.firewall {
+        if host.firewall.ipv4 {
             rows.extend(untracked(tunnel_port(network)));
         }
         if subnets(network).count() > 1 {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cnm::Peer;
-use cnm::driver::{Driver, Host};
+use cnm::driver::{Driver, Firewall, Host};
 use cnm::model::{Endpoint, Mapping, Network, Pool, Scope};
 use engine_types::ErrorKind;
 use netstate::{Mac, Ns, Row};
@@ -60,7 +60,7 @@ fn endpoint(ipv4: &str, ipv6: Option<&str>) -> Endpoint {
 
 fn host() -> Host {
     Host {
-        firewall: true,
+        firewall: Firewall::default(),
         vtep: Some(ip("192.0.2.1")),
         balances: true,
         default_binding: ip("0.0.0.0"),
@@ -127,7 +127,8 @@ fn bridge_endpoint_and_ports() {
         protocol: protocol.into(),
         target: 80,
         host_ip: ip(host_ip),
-        host_port,
+        host_port: Some(host_port),
+        count: 1,
     };
     let ports = [
         port("tcp", "0.0.0.0", 8080),
@@ -140,12 +141,134 @@ fn bridge_endpoint_and_ports() {
     insta::assert_snapshot!(show(&rows));
 }
 
+/// Rows that differ from network to network: the shared rules are in a snapshot of their own.
+fn own(rows: Vec<Row>) -> String {
+    let shared = |row: &Row| {
+        let table = matches!(row, Row::NftTable(_) | Row::NftChain(_));
+        table || matches!(row, Row::NftSet(_) | Row::NftRule(_))
+    };
+    let rows: Vec<_> = rows.into_iter().filter(|r| !shared(r)).collect();
+    show(&rows)
+}
+
+#[test]
+fn gateway_modes_are_elements() {
+    let mut all = String::new();
+    for (name, internal, options) in [
+        (
+            "unprotected",
+            false,
+            &[(
+                "com.docker.network.bridge.gateway_mode_ipv4",
+                "nat-unprotected",
+            )][..],
+        ),
+        (
+            "routed, the other family with an address of its choice",
+            false,
+            &[
+                ("com.docker.network.bridge.gateway_mode_ipv4", "routed"),
+                ("com.docker.network.host_ipv6", "2001:db8::7"),
+            ],
+        ),
+        (
+            "trusting, without the host's address",
+            false,
+            &[
+                (
+                    "com.docker.network.bridge.trusted_host_interfaces",
+                    "eth0:eth1",
+                ),
+                ("com.docker.network.bridge.inhibit_ipv4", "true"),
+                ("com.docker.network.bridge.enable_ip_masquerade", "false"),
+            ],
+        ),
+        (
+            "isolated",
+            true,
+            &[
+                ("com.docker.network.bridge.gateway_mode_ipv4", "isolated"),
+                ("com.docker.network.bridge.gateway_mode_ipv6", "isolated"),
+            ],
+        ),
+        (
+            "default bridge without traffic between containers",
+            false,
+            &[
+                ("com.docker.network.bridge.default_bridge", "true"),
+                ("com.docker.network.bridge.enable_icc", "false"),
+                ("com.docker.network.bridge.name", "docker0"),
+            ],
+        ),
+    ] {
+        let mut net = network("bridge", options);
+        net.internal = internal;
+        net.pools = vec![
+            pool("10.0.0.0/24", "10.0.0.1", None),
+            pool("fd00::/64", "fd00::1", None),
+        ];
+        Bridge.validate(&net, &[]).unwrap();
+        let rows = own(Bridge.network_rows(&net, &host()));
+        all += &format!("# {name}\n{rows}\n");
+        let (from, to) = (endpoint("10.0.0.2/24", None), endpoint("10.0.0.3/24", None));
+        let links = Bridge.link_rows(&net, &from, &to, &[("tcp".into(), 80)]);
+        all += &own(links);
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_range_of_ports_is_two_elements() {
+    let mut net = network("bridge", &[]);
+    net.pools = vec![pool("10.0.0.0/24", "10.0.0.1", None)];
+    let range = |target, host_ip: &str, host_port, count| Mapping {
+        protocol: "tcp".into(),
+        target,
+        host_ip: ip(host_ip),
+        host_port,
+        count,
+    };
+    let ports = [
+        range(10_000, "0.0.0.0", Some(10_000), 16_000),
+        range(10_000, "::", Some(10_000), 16_000),
+        range(80, "192.0.2.7", Some(8000), 10),
+        range(85, "192.0.2.8", Some(8000), 10),
+        range(9000, "0.0.0.0", Some(90), 10),
+        range(443, "0.0.0.0", None, 2),
+    ];
+    let to = endpoint("10.0.0.2/24", Some("fd00::2/64"));
+    insta::assert_snapshot!(show(&Bridge.publish_rows(&net, &to, &ports)));
+}
+
+#[test]
+fn the_hosts_own_policy_has_a_gate() {
+    let mut net = network("bridge", &[]);
+    net.pools = vec![pool("10.0.0.0/24", "10.0.0.1", None)];
+    let host = Host {
+        firewall: Firewall {
+            host_policy: true,
+            direct: true,
+            accept_mark: Some((1, 0xff)),
+            forward: false,
+            ..Firewall::default()
+        },
+        ..host()
+    };
+    let rows = Bridge.network_rows(&net, &host);
+    let (with, without) = (show(&rows), show(&Bridge.network_rows(&net, &self::host())));
+    let new: Vec<_> = with.lines().filter(|l| !without.contains(l)).collect();
+    insta::assert_snapshot!(new.join("\n"));
+}
+
 #[test]
 fn without_firewall_there_are_no_rules() {
     let mut net = network("bridge", &[]);
     net.pools = vec![pool("10.0.0.0/24", "10.0.0.1", None)];
     let host = Host {
-        firewall: false,
+        firewall: Firewall {
+            ipv4: false,
+            ..Firewall::default()
+        },
         ..host()
     };
     let rows = Bridge.network_rows(&net, &host);
@@ -182,8 +305,18 @@ fn bridge_options_that_cannot_be() {
         ),
         (
             "com.docker.network.bridge.inhibit_ipv4",
-            "true",
-            "bridge driver option com.docker.network.bridge.inhibit_ipv4 is not supported",
+            "maybe",
+            "failed to parse com.docker.network.bridge.inhibit_ipv4 value: maybe (strconv.ParseBool: parsing \"maybe\": invalid syntax)",
+        ),
+        (
+            "com.docker.network.host_ipv4",
+            "x",
+            "failed to parse com.docker.network.host_ipv4 value: x (nil ip)",
+        ),
+        (
+            "com.docker.network.bridge.nonsense",
+            "x",
+            "bridge driver option com.docker.network.bridge.nonsense is not supported",
         ),
         (
             "com.docker.network.bridge.name",

@@ -201,7 +201,7 @@ impl Engine {
     /// Docker's checks and defaults; returns what deserves a warning.
     fn check(&self, record: &mut Record) -> Result<Vec<String>> {
         let mut warnings = Vec::new();
-        defaults(record)?;
+        defaults(record, self.inner.networks.default_network())?;
         let host = &record.host_config;
         let config = &record.config;
         if record.argv().is_empty() {
@@ -232,6 +232,8 @@ impl Engine {
         devices::collect(host)?;
         check_modes(host)?;
         check_network(record)?;
+        cnm::published(&crate::network::published(record))?;
+        self.inner.check_links(record)?;
         check_restart(host)?;
         warnings.extend(check_log(host)?);
         if host.init == Some(true) {

@@ -239,7 +239,8 @@ impl Engine {
         let mut host = record.host_config.clone();
         host.privileged |= options.privileged;
         let capabilities = capabilities::effective(&host)?;
-        let mut env = spec::environment(&record, &record.config.hostname);
+        let links = self.inner.link_environment(container).unwrap_or_default();
+        let mut env = spec::environment(&record, &record.config.hostname, &links);
         if tty && !record.config.tty {
             env.push("TERM=xterm".to_owned());
         }

@@ -34,6 +34,7 @@ mod health;
 mod image;
 mod inner;
 mod inspect;
+mod links;
 mod list;
 mod log_reader;
 mod log_tail;

@@ -21,7 +21,7 @@ impl Inner {
     /// The namespace and every connection that the record asks for. Nothing is left when it fails.
     pub async fn network_up(&self, container: &Container) -> Result<Sandbox> {
         let record = container.record();
-        let spec = sandbox_spec(&container.id, &record, self.data_dir(&container.id));
+        let spec = sandbox_spec(&container.id, &record, self.data_dir(&container.id))?;
         let sandbox = self.networks.sandbox_create(spec).await.map_err(prefixed)?;
         for request in record.networks.values() {
             let request = with_short_id(request, &container.id);
@@ -290,10 +290,11 @@ fn check_connect(record: &Record, network: &str) -> Result<()> {
     }
 }
 
-fn sandbox_spec(id: &str, record: &Record, dir: PathBuf) -> SandboxSpec {
+fn sandbox_spec(id: &str, record: &Record, dir: PathBuf) -> Result<SandboxSpec> {
     let host = &record.host_config;
     let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
-    SandboxSpec {
+    let exposed = record.config.exposed_ports.iter().flatten();
+    Ok(SandboxSpec {
         container_id: id.to_owned(),
         container_name: record.name.clone(),
         mode: match record.network_mode() {
@@ -312,8 +313,9 @@ fn sandbox_spec(id: &str, record: &Record, dir: PathBuf) -> SandboxSpec {
         // The runtime sets them once, inside the container, which may change them later if it is privileged; as desired
         // rows they would be set back.
         sysctls: BTreeMap::new(),
-        ports: published(record),
-    }
+        ports: cnm::published(&published(record))?,
+        exposed: cnm::exposed(exposed.map(|(port, _)| port)),
+    })
 }
 
 /// Loopback keeps no IPv6 address.
@@ -323,7 +325,7 @@ fn disables_ipv6(sysctls: Option<&BTreeMap<String, String>>) -> bool {
 }
 
 /// The ports to publish: bindings, and with `-P` every exposed port on one of the kernel's choice.
-fn published(record: &Record) -> Ports {
+pub(crate) fn published(record: &Record) -> Ports {
     let mut ports: Ports = record.host_config.port_bindings.clone().unwrap_or_default();
     if record.host_config.publish_all_ports {
         for port in record

@@ -109,6 +109,7 @@ impl Engine {
                 joined,
                 devices: devices::collect(host)?,
                 hostname: record.config.hostname.clone(),
+                links: inner.link_environment(container)?,
                 cgroup_v2: cgroup::is_v2(),
                 cgroup_parent: &inner.config.cgroup_parent,
                 init: match host.init {

@@ -5,13 +5,14 @@ use engine_types::{Error, Result};
 
 use crate::record::{NetworkMode, Record};
 
-pub(crate) fn defaults(record: &mut Record) -> Result<()> {
+/// `network`: of containers that name none.
+pub(crate) fn defaults(record: &mut Record, network: &str) -> Result<()> {
     let host = &mut record.host_config;
     if matches!(host.network_mode.as_str(), "" | "default") {
         host.network_mode = if record.config.network_disabled {
             "none".to_owned()
         } else {
-            "bridge".to_owned()
+            network.to_owned()
         };
     }
     if host.ipc_mode.is_empty() {
@@ -132,6 +133,12 @@ pub(crate) fn check_network(record: &Record) -> Result<()> {
         if config.exposed_ports.as_ref().is_some_and(|p| !p.is_empty()) {
             return conflict("port exposing and the container type network mode");
         }
+    }
+    let links = host.links.as_ref().is_some_and(|l| !l.is_empty());
+    if links && record.network_mode() == NetworkMode::Host {
+        return conflict(
+            "host type networking can't be used with links. This would result in undefined behavior",
+        );
     }
     if host.uts_mode == "host" && !config.hostname.is_empty() {
         return conflict("hostname and the UTS mode");

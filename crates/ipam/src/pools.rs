@@ -82,6 +82,11 @@ impl Pools {
         ])
     }
 
+    /// Another default pool, behind the others.
+    pub fn add_default(&mut self, pool: DefaultPool) {
+        self.defaults.push(pool);
+    }
+
     /// The next free subnet of the defaults that overlaps neither a claimed one nor `avoid`.
     pub fn take_default(&mut self, v6: bool, avoid: &[IpNet]) -> Result<IpNet, Error> {
         let taken = |subnet: &IpNet| {

@@ -40,26 +40,24 @@ pub fn of_endpoint(endpoint: &Endpoint, spec: &SandboxSpec) -> Map<String, Value
 
 pub fn of_sandbox(spec: &SandboxSpec) -> Map<String, Value> {
     let (mut exposed, mut map) = (Vec::new(), Vec::new());
-    for (port, bindings) in &spec.ports {
-        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-        let (Ok(port), Some(proto)) = (number.parse(), number_of(protocol)) else {
+    for entry in &spec.ports {
+        let Some(proto) = number_of(&entry.protocol) else {
             continue;
         };
-        exposed.push(TransportPort { proto, port });
-        let any = [Binding::default()];
-        let bindings = bindings.as_deref().filter(|b| !b.is_empty());
-        map.extend(bindings.unwrap_or(&any).iter().map(|binding| {
-            let text = binding.host_port.as_str();
-            let (first, last) = text.split_once('-').unwrap_or((text, text));
-            PortBinding {
+        let (first, last) = entry.host.unwrap_or_default();
+        for i in 0..entry.count {
+            let port = entry.target.saturating_add(i);
+            exposed.push(TransportPort { proto, port });
+            // A range of the container's has a port of the host for each; one port may have several to choose from.
+            map.push(PortBinding {
                 protocol: proto,
                 ip: String::new(),
                 port,
-                host_ip: binding.host_ip.clone(),
-                host_port: first.parse().unwrap_or_default(),
-                host_port_end: last.parse().unwrap_or_default(),
-            }
-        }));
+                host_ip: entry.host_ip.clone(),
+                host_port: first.saturating_add(i),
+                host_port_end: last.saturating_add(i),
+            });
+        }
     }
     let mut options = Map::new();
     options.insert(EXPOSED.into(), json!(exposed));
@@ -86,7 +84,8 @@ pub fn published(info: &Map<String, Value>) -> Vec<Mapping> {
                 "" => any,
                 text => text.parse().ok()?,
             },
-            host_port: Some(b.host_port).filter(|port| *port > 0)?,
+            host_port: Some(Some(b.host_port).filter(|port| *port > 0)?),
+            count: 1,
         })
     };
     bindings(info).into_iter().filter_map(read).collect()

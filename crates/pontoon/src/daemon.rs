@@ -145,7 +145,7 @@ async fn rooms(settings: &Settings) -> Result<(Backend, cluster::Cluster)> {
     let networks = cnm::Controller::start(
         cnm::Config {
             dir: settings.data_root.join("network"),
-            bip: settings.bip.clone(),
+            bridge: settings.bridge.clone(),
             mtu: settings.mtu,
             default_address_pools: settings.pools.clone(),
             excluded: settings.excluded.clone(),
@@ -153,8 +153,9 @@ async fn rooms(settings: &Settings) -> Result<(Backend, cluster::Cluster)> {
             dns_options: settings.dns_options.clone(),
             dns_search: settings.dns_search.clone(),
             host_gateway: settings.host_gateway.clone(),
-            firewall: settings.firewall,
+            firewall: settings.firewall.clone(),
             default_binding: settings.default_binding,
+            network_options: settings.network_options.clone(),
             labels: settings.labels.clone(),
         },
         netstate,
@@ -223,7 +224,7 @@ fn system_settings(settings: &Settings) -> system::Settings {
         log_drivers: vec!["json-file".into()],
         default_log_driver: "json-file".into(),
         cgroup_driver: "cgroupfs".into(),
-        firewall: settings.firewall.then(|| "nftables".into()),
+        firewall: settings.firewall.ipv4.then(|| "nftables".into()),
         ..Default::default()
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use cnm::driver::Firewall;
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -24,7 +25,7 @@ pub struct Settings {
     pub debug: bool,
     pub log_level: String,
     pub log_json: bool,
-    pub bip: Option<String>,
+    pub bridge: cnm::DefaultBridge,
     pub mtu: u32,
     pub pools: Vec<ipam::DefaultPool>,
     pub excluded: Vec<IpNet>,
@@ -32,8 +33,9 @@ pub struct Settings {
     pub dns_options: Vec<String>,
     pub dns_search: Vec<String>,
     pub host_gateway: Vec<IpAddr>,
-    pub firewall: bool,
+    pub firewall: Firewall,
     pub default_binding: IpAddr,
+    pub network_options: BTreeMap<String, BTreeMap<String, String>>,
     pub labels: Vec<String>,
     pub cgroup_parent: String,
     pub runtimes: BTreeMap<String, String>,
@@ -124,7 +126,7 @@ impl Settings {
                 Some("json") => true,
                 Some(other) => bail!("invalid log format: {other}"),
             },
-            bip: given.value("bip").filter(|b| !b.is_empty()),
+            bridge: default_bridge(given)?,
             mtu,
             pools: given
                 .list("default-address-pools")
@@ -153,10 +155,11 @@ impl Settings {
                         .with_context(|| format!("{ip} is not an IP address"))
                 })
                 .collect::<Result<_>>()?,
-            firewall: given.bool("iptables", true),
+            firewall: firewall(given)?,
             default_binding: binding
                 .parse()
                 .with_context(|| format!("invalid --ip \"{binding}\""))?,
+            network_options: network_options(&given.list("default-network-opts"))?,
             labels,
             cgroup_parent: given
                 .value("cgroup-parent")
@@ -175,8 +178,93 @@ impl Settings {
 
 /// The value that dockerd has anyway.
 fn is_default(flag: &Flag, given: &Given) -> bool {
-    let default_on = matches!(flag.name, "icc" | "ip-masq");
-    given.bool(flag.key_name(), default_on) == default_on
+    !given.bool(flag.key_name(), false)
+}
+
+fn address(flag: &str, text: &str) -> Result<IpAddr> {
+    text.parse()
+        .with_context(|| format!("invalid --{flag} \"{text}\""))
+}
+
+fn default_bridge(given: &Given) -> Result<cnm::DefaultBridge> {
+    let text = |key: &str| given.value(key).filter(|value| !value.is_empty());
+    let ip = |key: &str| text(key).map(|value| address(key, &value)).transpose();
+    let device = text("bridge");
+    for conflicting in ["bip", "bip6"] {
+        if device.is_some() && text(conflicting).is_some() {
+            bail!(
+                "you specified -b & --{conflicting}, mutually exclusive options: please specify only one"
+            );
+        }
+    }
+    Ok(cnm::DefaultBridge {
+        disabled: device.as_deref() == Some("none"),
+        device: device.filter(|name| name != "none"),
+        bip: text("bip"),
+        bip6: text("bip6"),
+        fixed_cidr: text("fixed-cidr"),
+        fixed_cidr_v6: text("fixed-cidr-v6"),
+        gateway: ip("default-gateway")?,
+        gateway_v6: ip("default-gateway-v6")?,
+        ipv6: given.bool("ipv6", false),
+        icc: given.bool("icc", true),
+        masquerade: given.bool("ip-masq", true),
+    })
+}
+
+fn firewall(given: &Given) -> Result<Firewall> {
+    let firewall = Firewall {
+        ipv4: given.bool("iptables", true),
+        ipv6: given.bool("ip6tables", true),
+        forward: given.bool("ip-forward", true),
+        direct: given.bool("allow-direct-routing", false),
+        accept_mark: match given.value("bridge-accept-fwmark") {
+            None => None,
+            Some(text) => Some(mark(&text).with_context(|| {
+                format!("invalid --bridge-accept-fwmark \"{text}\": want mark or mark/mask")
+            })?),
+        },
+        host_policy: match given.value("firewall-policy").as_deref() {
+            None | Some("always") => false,
+            Some("host") => true,
+            Some(other) => bail!("invalid --firewall-policy \"{other}\": want always or host"),
+        },
+    };
+    if !firewall.ipv4 && !given.bool("icc", true) {
+        bail!(
+            "you specified --iptables=false with --icc=false: the rules that keep containers apart would be missing"
+        );
+    }
+    Ok(firewall)
+}
+
+/// `0x1`, `1/0xff`
+fn mark(text: &str) -> Result<(u32, u32)> {
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    Ok(match text.split_once('/') {
+        Some((mark, mask)) => (number(mark)?, number(mask)?),
+        None => (number(text)?, u32::MAX),
+    })
+}
+
+/// `bridge=com.docker.network.driver.mtu=1400`
+fn network_options(texts: &[String]) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+    let mut all = BTreeMap::<String, BTreeMap<_, _>>::new();
+    for text in texts {
+        let parts = text.split_once('=').and_then(|(driver, option)| {
+            let (key, value) = option.split_once('=')?;
+            Some((driver, key, value))
+        });
+        let Some((driver, key, value)) = parts else {
+            bail!("invalid --default-network-opt \"{text}\": want driver=key=value");
+        };
+        let options = all.entry(driver.to_owned()).or_default();
+        options.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(all)
 }
 
 fn from_flags(matches: &ArgMatches) -> Given {
@@ -262,6 +350,18 @@ fn texts(key: &str, value: &Value) -> Result<Vec<String>> {
                 ))
             })
             .collect(),
+        ("default-network-opts", Value::Object(drivers)) => {
+            let mut texts = Vec::new();
+            for (driver, options) in drivers {
+                let Value::Object(options) = options else {
+                    bail!("{key}: unexpected value {options}");
+                };
+                for (name, value) in options {
+                    texts.push(format!("{driver}={name}={}", scalar(value)?));
+                }
+            }
+            Ok(texts)
+        }
         ("runtimes", Value::Object(all)) => all
             .iter()
             .map(|(name, r)| Ok(format!("{name}={}", scalar(&r["path"])?)))
@@ -353,7 +453,7 @@ mod tests {
         let file = r#"{"hosts":["unix:///a"],"debug":true,"default-address-pools":[{"base":"10.9.0.0/16","size":24}],"mtu":1400}"#;
         let s = read(&["--label", "a=b", "--iptables=false"], Some(file)).unwrap();
         assert_eq!(
-            (s.hosts, s.debug, s.mtu, s.firewall),
+            (s.hosts, s.debug, s.mtu, s.firewall.ipv4),
             (vec!["unix:///a".to_owned()], true, 1400, false)
         );
         assert_eq!(
@@ -402,13 +502,73 @@ mod tests {
                 "--containerd",
                 "/x",
                 "--storage-driver=overlay2",
-                "--icc=true",
+                "--tls=false",
             ],
             None,
         )
         .unwrap();
         assert_eq!(s.warnings.len(), 2, "{:?}", s.warnings);
         assert!(error(&["--tlsverify"], None).starts_with("--tlsverify is not supported"));
-        assert!(error(&["--icc=false"], None).starts_with("--icc is not supported"));
+    }
+
+    #[test]
+    fn the_default_bridge_is_as_the_flags_say() {
+        let file = r#"{"default-network-opts":{"bridge":{"com.docker.network.driver.mtu":"1400"}},"fixed-cidr":"10.1.4.0/24"}"#;
+        let flags = [
+            "--bip=10.1.0.1/16",
+            "--ipv6",
+            "--bip6=fd00::1/64",
+            "--default-gateway=10.1.0.254",
+            "--icc=false",
+            "--ip-masq=false",
+            "--ip6tables=false",
+            "--host-gateway-ip=192.0.2.1",
+            "--bridge-accept-fwmark=0x10/0xff",
+            "--firewall-policy=host",
+            "--default-network-opt=macvlan=parent=eth1",
+        ];
+        let s = read(&flags[..10], Some(file)).unwrap();
+        let bridge = s.bridge;
+        assert!(bridge.ipv6 && !bridge.icc && !bridge.masquerade && !bridge.disabled);
+        assert_eq!(bridge.bip.as_deref(), Some("10.1.0.1/16"));
+        assert_eq!(bridge.fixed_cidr.as_deref(), Some("10.1.4.0/24"));
+        assert_eq!(bridge.gateway, Some([10, 1, 0, 254].into()));
+        assert!(s.firewall.ipv4 && !s.firewall.ipv6 && s.firewall.host_policy);
+        assert_eq!(s.firewall.accept_mark, Some((0x10, 0xff)));
+        assert_eq!(s.host_gateway, [IpAddr::from([192, 0, 2, 1])]);
+        let mtu = &s.network_options["bridge"]["com.docker.network.driver.mtu"];
+        assert_eq!(mtu, "1400");
+        let s = read(&flags[10..], None).unwrap();
+        assert_eq!(s.network_options["macvlan"]["parent"], "eth1");
+        assert!(read(&["-b", "none"], None).unwrap().bridge.disabled);
+        for (args, text) in [
+            (
+                &["-b", "br0", "--bip", "10.0.0.1/8"][..],
+                "you specified -b & --bip, mutually exclusive options",
+            ),
+            (
+                &["--iptables=false", "--icc=false"],
+                "you specified --iptables=false with --icc=false",
+            ),
+            (
+                &["--firewall-policy=never"],
+                "invalid --firewall-policy \"never\": want always or host",
+            ),
+            (
+                &["--bridge-accept-fwmark=x"],
+                "invalid --bridge-accept-fwmark \"x\": want mark or mark/mask",
+            ),
+            (
+                &["--default-network-opt=mtu=1"],
+                "invalid --default-network-opt \"mtu=1\": want driver=key=value",
+            ),
+            (&["--default-gateway=x"], "invalid --default-gateway \"x\""),
+        ] {
+            assert!(
+                error(args, None).starts_with(text),
+                "{args:?}: {}",
+                error(args, None)
+            );
+        }
     }
 }

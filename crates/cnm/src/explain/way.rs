@@ -44,7 +44,7 @@ impl Way {
             Some((endpoint, network))
         });
         let inside = on.is_some();
-        let (from, network) = on.or_else(|| state.gateway_of(source))?;
+        let (from, network) = on.or_else(|| state.gateway_of(source, address.is_ipv6()))?;
         let (address, service, backends) = state.backend(network, address);
         let mut owners = state.sandbox_rows(source);
         owners.extend(service);

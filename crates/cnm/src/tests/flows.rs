@@ -8,6 +8,7 @@ use engine_types::network::ConfigReference;
 use engine_types::{ErrorKind, Filters};
 
 use super::*;
+use crate::Mode;
 use crate::resolv_conf::ResolvConf;
 
 #[tokio::test]
@@ -492,7 +493,7 @@ async fn published_ports() {
             host_ip: String::new(),
             host_port: host_port.into(),
         };
-        spec.ports.insert("80/tcp".into(), Some(vec![binding]));
+        spec.ports = crate::published(&[("80/tcp".into(), Some(vec![binding]))].into()).unwrap();
         spec
     };
     let run = |spec: SandboxSpec| async move {
@@ -509,7 +510,7 @@ async fn published_ports() {
     assert_eq!(kind, ErrorKind::System);
     let ends = format!("Bind for 127.0.0.1:{port} failed: port is already allocated");
     assert!(
-        message.starts_with("driver failed programming external connectivity on endpoint /b ("),
+        message.starts_with("driver failed programming external connectivity on endpoint b ("),
         "{message}"
     );
     assert!(message.ends_with(&ends), "{message}");
@@ -581,7 +582,7 @@ async fn connections_end_with_what_they_lead_to() {
     c.create("n", with_subnet("10.1.0.0/24")).await.unwrap();
     let told = || std::mem::take(&mut *world.kernel.forgotten.lock().unwrap());
     let mut spec = world.spec("a");
-    spec.ports = [("53/udp", "5353"), ("80/tcp", "8080")]
+    let ports = [("53/udp", "5353"), ("80/tcp", "8080")]
         .map(|(port, host_port)| {
             let binding = PortBinding {
                 host_ip: "127.0.0.1".into(),
@@ -590,10 +591,11 @@ async fn connections_end_with_what_they_lead_to() {
             (port.to_string(), Some(vec![binding]))
         })
         .into();
+    spec.ports = crate::published(&ports).unwrap();
     let id = spec.container_id.clone();
     c.sandbox_create(spec).await.unwrap();
     assert_eq!(told(), [], "nothing yet");
-    let published = ToUdp([127, 0, 0, 1].into(), 5353);
+    let published = ToUdp([127, 0, 0, 1].into(), 5353, 5353);
     c.connect(&id, to("n")).await.unwrap();
     assert_eq!(told(), [published], "who sent there before");
     assert!(c.sandbox_remove(&id).await.is_empty());

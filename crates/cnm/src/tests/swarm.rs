@@ -260,17 +260,6 @@ async fn standalone_containers_attach_through_the_managers() {
         .id,
         "id-of-new"
     );
-    let scoped = CreateOptions {
-        scope: "swarm".into(),
-        ..Default::default()
-    };
-    assert_eq!(
-        text(c.create("scoped", scoped).await),
-        (
-            ErrorKind::NotImplemented,
-            "network scoped: a bridge network cannot have scope swarm yet: create one on each node, without --scope".into()
-        )
-    );
     let a = world.run("a", &[]).await.unwrap();
     c.connect(&a, to("net-att")).await.unwrap();
     assert_eq!(world.ip(&a, "net-att"), "10.0.9.20");

@@ -1,62 +1,78 @@
 //! Filter and NAT of bridge networks: table `pontoon` in the host's namespace, one for IPv4 and one for IPv6.
 //!
 //! The rules are the same for all networks and never change; what differs are elements of sets and maps. So a network
-//! is a handful of elements, a published port three, whatever else there is.
+//! is a handful of elements, a published port two, a range of ports two as well, whatever else there is.
 //!
 //! ```text
-//!   prerouting (raw)  to a container, not from a bridge of ours: drop     (only what was translated may come in)
-//!   prerouting (nat)  to the host: translate by @ports_at, then by @ports (address and port, or any address)
+//!   prerouting (raw)  from a bridge of ours to the host's loopback: drop
+//!   prerouting (nat)  to the host: translate by @ports_at, @ports, @ranges, @shifted
 //!   output     (nat)  the same, for the host's own connections, 127.0.0.1 too
-//!   forward           same bridge: accept · internal: drop · established: accept · between bridges: drop
-//!                     · to a published port: accept · to a bridge: drop
-//!   postrouting (nat) from 127.0.0.1, hairpin, and to the outside: masquerade
+//!   forward           same bridge: accept · internal: drop · established: accept · marked, linked: accept
+//!                     · translated, or to a routed bridge: what is published · between bridges: drop
+//!                     · from a trusted interface: what is published · to an unprotected bridge: accept · to a bridge: drop
+//!   postrouting (nat) from 127.0.0.1, hairpin, and to the outside: masquerade, or the address that the network has chosen
 //! ```
+//!
+//! A drop in a table of the host's own holds whatever is said here, and the forward chain has priority 0 (`filter`): a
+//! table of the administrator's sees containers' packets first with a lower one, and can mark what must come in.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use cnm::model::{Endpoint, Mapping, Network};
-use ipnet::{IpNet, Ipv4Net};
+use cnm::driver::{Firewall, Host};
+use cnm::model::{Endpoint, Network};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netstate::nft::{
     Base, BaseKind, Chain, Element, Family, Field, Hook, Rule, Set, Statement, Table, Type, Value,
     Verdict,
 };
 use netstate::{Ns, Row};
 
-use super::settings::Settings;
+use super::gate;
+use super::settings::{Mode, Settings};
 
 /// Bridges, those that are closed to the outside among them.
 const BRIDGES: &str = "bridges";
-const INTERNAL: &str = "internal";
+pub(super) const INTERNAL: &str = "internal";
 /// Pairs of a bridge and itself, where containers may talk to each other.
 const SAME: &str = "same_bridge";
-/// Subnets of bridges that have a way out.
-const SUBNETS: &str = "subnets";
-/// Those of them that leave with the host's address.
+/// Bridges whose containers are reached at their own addresses, for what they publish.
+const ROUTED: &str = "routed";
+/// Pairs of an interface of the host and a bridge: the same from there.
+const TRUSTED: &str = "trusted";
+/// Bridges whose containers are open to the outside.
+const UNPROTECTED: &str = "unprotected";
+/// Pairs of a bridge's subnet and itself.
+const HAIRPIN: &str = "hairpin";
+/// Subnets that leave with the host's address, and those that leave with one of their network's choice.
 const MASQUERADE: &str = "masquerade";
-/// Containers' addresses that nobody outside may send to.
-const GUARDED: &str = "guarded";
+const SNAT: &str = "snat";
+/// A container, and the address, protocol and port of one that it is linked to.
+const LINKS: &str = "links";
 /// Container address, protocol and port that are published.
-const PUBLISHED: &str = "published";
+pub(super) const PUBLISHED: &str = "published";
+pub(super) const PUBLISHED_RANGES: &str = "published_ranges";
 /// Protocol and host port to container address and port.
-const PORTS: &str = "ports";
+pub(super) const PORTS: &str = "ports";
 /// The same for one host address.
-const PORTS_AT: &str = "ports_at";
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
+pub(super) const PORTS_AT: &str = "ports_at";
+/// Host addresses, protocol and a range of ports to a container address; the port stays.
+pub(super) const RANGES: &str = "ranges";
+/// The same where the ports are others in the container: see [`Statement::DnatMap`].
+pub(super) const SHIFTED: &str = "shifted";
 
 /// What differs between IPv4 and IPv6.
-struct Ip {
-    table: Table,
+pub(super) struct Ip {
+    pub table: Table,
+    pub v6: bool,
     kind: Type,
     saddr: Field,
-    daddr: Field,
+    pub daddr: Field,
     loopback: IpNet,
+    icmp: u8,
 }
 
 impl Ip {
-    fn new(v6: bool) -> Self {
+    pub fn new(v6: bool) -> Self {
         let table = |family| Table {
             ns: Ns::Host,
             family,
@@ -65,113 +81,128 @@ impl Ip {
         match v6 {
             false => Self {
                 table: table(Family::Ip),
+                v6,
                 kind: Type::Ipv4,
                 saddr: Field::IpSaddr,
                 daddr: Field::IpDaddr,
                 loopback: Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8).into(),
+                icmp: 1,
             },
             true => Self {
                 table: table(Family::Ip6),
+                v6,
                 kind: Type::Ipv6,
                 saddr: Field::Ip6Saddr,
                 daddr: Field::Ip6Daddr,
                 loopback: IpAddr::from(Ipv6Addr::LOCALHOST).into(),
+                icmp: 58,
             },
         }
     }
 
-    fn element(&self, set: &str, key: Vec<Value>) -> Row {
-        self.entry(set, key, None)
+    pub fn element(&self, set: &str, key: Vec<Value>) -> Row {
+        self.entry(set, key, None, None)
     }
-    fn entry(&self, set: &str, key: Vec<Value>, data: Option<Vec<Value>>) -> Row {
+    pub fn entry(
+        &self,
+        set: &str,
+        key: Vec<Value>,
+        key_end: Option<Vec<Value>>,
+        data: Option<Vec<Value>>,
+    ) -> Row {
         Row::NftElement(Element {
             table: self.table.clone(),
             set: set.into(),
             key,
-            key_end: None,
+            key_end,
             data,
         })
     }
 
-    fn subnet(&self, set: &str, subnet: &IpNet) -> Row {
-        Row::NftElement(Element {
-            table: self.table.clone(),
-            set: set.into(),
-            key: vec![Value::Ip(subnet.network())],
-            key_end: Some(vec![Value::Ip(subnet.broadcast())]),
-            data: None,
-        })
+    /// An element that is as many times the subnet as the set has fields.
+    fn subnet(&self, set: &str, subnet: &IpNet, fields: usize, data: Option<IpAddr>) -> Row {
+        let key = vec![Value::Ip(subnet.network()); fields];
+        let end = vec![Value::Ip(subnet.broadcast()); fields];
+        self.entry(set, key, Some(end), data.map(|ip| vec![Value::Ip(ip)]))
+    }
+
+    /// The fields that say where a packet goes to.
+    pub fn target(&self) -> [Field; 3] {
+        [self.daddr, Field::L4Proto, Field::ThDport]
     }
 
     /// What is there as long as any bridge network is.
-    fn shared_rows(&self) -> Vec<Row> {
+    fn shared_rows(&self, firewall: &Firewall) -> Vec<Row> {
         let mut rows = vec![Row::NftTable(self.table.clone())];
-        let endpoint = vec![self.kind, Type::Protocol, Type::Port];
-        let target = Some(vec![self.kind, Type::Port]);
+        let target = vec![self.kind, Type::Protocol, Type::Port];
+        let to = |ports: usize| {
+            let ports = std::iter::repeat_n(Type::Port, ports);
+            Some(std::iter::once(self.kind).chain(ports).collect())
+        };
+        let link = [vec![self.kind], target.clone()].concat();
+        let pair = vec![Type::Ifname, Type::Ifname];
         let sets = [
-            (BRIDGES, vec![Type::Ifname], None),
-            (INTERNAL, vec![Type::Ifname], None),
-            (SAME, vec![Type::Ifname, Type::Ifname], None),
-            (SUBNETS, vec![self.kind], None),
-            (MASQUERADE, vec![self.kind], None),
-            (GUARDED, vec![self.kind], None),
-            (PUBLISHED, endpoint.clone(), None),
-            (PORTS, vec![Type::Protocol, Type::Port], target.clone()),
-            (PORTS_AT, endpoint, target),
+            (BRIDGES, vec![Type::Ifname], None, false),
+            (INTERNAL, vec![Type::Ifname], None, false),
+            (SAME, pair.clone(), None, false),
+            (ROUTED, vec![Type::Ifname], None, false),
+            (TRUSTED, pair, None, false),
+            (UNPROTECTED, vec![Type::Ifname], None, false),
+            (HAIRPIN, vec![self.kind, self.kind], None, true),
+            (MASQUERADE, vec![self.kind], None, true),
+            (SNAT, vec![self.kind], to(0), true),
+            (LINKS, link, None, false),
+            (PUBLISHED, target.clone(), None, false),
+            (PUBLISHED_RANGES, target.clone(), None, true),
+            (PORTS, vec![Type::Protocol, Type::Port], to(1), false),
+            (PORTS_AT, target.clone(), to(1), false),
+            (RANGES, target.clone(), to(0), true),
+            (SHIFTED, target, to(2), true),
         ];
-        rows.extend(sets.map(|(name, key, data)| {
+        rows.extend(sets.map(|(name, key, data, interval)| {
             Row::NftSet(Set {
                 table: self.table.clone(),
                 name: name.into(),
                 key,
                 data,
-                interval: [SUBNETS, MASQUERADE].contains(&name),
+                interval,
             })
         }));
-        rows.extend(self.chain("raw", BaseKind::Filter, Hook::Prerouting, -300, self.raw()));
-        rows.extend(self.chain(
-            "prerouting",
-            BaseKind::Nat,
-            Hook::Prerouting,
-            -100,
-            self.to_host(),
-        ));
-        rows.extend(self.chain("output", BaseKind::Nat, Hook::Output, -100, self.to_host()));
-        rows.extend(self.chain(
-            "forward",
-            BaseKind::Filter,
-            Hook::Forward,
-            0,
-            self.forward(),
-        ));
-        rows.extend(self.chain(
-            "postrouting",
-            BaseKind::Nat,
-            Hook::Postrouting,
-            100,
-            self.leaving(),
-        ));
+        let base = |kind, hook, priority| Some((kind, hook, priority));
+        let mut to_host = Vec::new();
+        if firewall.host_policy {
+            to_host.push(gate::not_admitted());
+            rows.extend(self.chain(
+                gate::CHAIN,
+                base(BaseKind::Filter, Hook::Input, gate::PRIORITY),
+                gate::asked(self),
+            ));
+            rows.extend(self.chain(gate::ADMIT, None, gate::admit(self)));
+            rows.extend(gate::rows(self.v6));
+        }
+        to_host.extend(self.to_host());
+        let nat = |hook, priority| base(BaseKind::Nat, hook, priority);
+        let filter = |hook, priority| base(BaseKind::Filter, hook, priority);
+        for (name, base, rules) in [
+            ("raw", filter(Hook::Prerouting, -300), self.raw()),
+            ("prerouting", nat(Hook::Prerouting, -100), to_host),
+            ("output", nat(Hook::Output, -100), self.to_host()),
+            (PUBLISHED, None, self.published()),
+            ("forward", filter(Hook::Forward, 0), self.forward(firewall)),
+            ("postrouting", nat(Hook::Postrouting, 100), self.leaving()),
+        ] {
+            rows.extend(self.chain(name, base, rules));
+        }
         rows
     }
 
+    /// `route_localnet` is for the host's own connections, not for containers.
     fn raw(&self) -> Vec<Vec<Statement>> {
-        vec![
-            vec![
-                within(&[self.daddr], GUARDED),
-                without(&[Field::IifName], BRIDGES),
-                Statement::Verdict(Verdict::Drop),
-            ],
-            // route_localnet is for the host's own connections, not for containers.
-            vec![
-                within(&[Field::IifName], BRIDGES),
-                Statement::MatchPrefix {
-                    field: self.daddr,
-                    not: false,
-                    prefix: self.loopback,
-                },
-                Statement::Verdict(Verdict::Drop),
-            ],
-        ]
+        vec![vec![
+            within(&[Field::IifName], BRIDGES),
+            prefix(self.daddr, self.loopback),
+            DROP,
+        ]]
     }
 
     fn to_host(&self) -> Vec<Vec<Statement>> {
@@ -179,66 +210,98 @@ impl Ip {
             saddr: false,
             not: false,
         };
-        let map = |key: &[Field], map: &str| Statement::DnatMap {
-            key: key.to_vec(),
-            map: map.into(),
-        };
-        vec![
-            vec![
-                local.clone(),
-                map(&[self.daddr, Field::L4Proto, Field::ThDport], PORTS_AT),
-            ],
-            vec![local, map(&[Field::L4Proto, Field::ThDport], PORTS)],
+        let mut rules = Vec::new();
+        if self.v6 {
+            // A container, on another link, cannot answer such an address.
+            let link_local = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+            rules.push(vec![prefix(self.saddr, link_local.into()), RETURN]);
+        }
+        rules.extend(self.maps().map(|(map, key)| {
+            let map = map.into();
+            vec![local.clone(), Statement::DnatMap { key, map }]
+        }));
+        rules
+    }
+
+    /// The maps of published ports, and the fields that they are asked with.
+    pub fn maps(&self) -> [(&'static str, Vec<Field>); 4] {
+        let target = self.target().to_vec();
+        [
+            (PORTS_AT, target.clone()),
+            (PORTS, vec![Field::L4Proto, Field::ThDport]),
+            (RANGES, target.clone()),
+            (SHIFTED, target),
         ]
     }
 
-    fn forward(&self) -> Vec<Vec<Statement>> {
-        let accept = Statement::Verdict(Verdict::Accept);
-        let drop = Statement::Verdict(Verdict::Drop);
-        vec![
-            vec![
-                within(&[Field::IifName, Field::OifName], SAME),
-                accept.clone(),
-            ],
-            vec![within(&[Field::IifName], INTERNAL), drop.clone()],
-            vec![within(&[Field::OifName], INTERNAL), drop.clone()],
-            vec![Statement::CtEstablishedRelated, accept.clone()],
-            vec![
-                within(&[Field::IifName], BRIDGES),
-                within(&[Field::OifName], BRIDGES),
-                drop.clone(),
-            ],
-            vec![
-                within(&[self.daddr, Field::L4Proto, Field::ThDport], PUBLISHED),
-                accept,
-            ],
-            vec![within(&[Field::OifName], BRIDGES), drop],
-        ]
+    fn published(&self) -> Vec<Vec<Statement>> {
+        let rule = |set| vec![within(&self.target(), set), ACCEPT];
+        vec![rule(PUBLISHED), rule(PUBLISHED_RANGES)]
+    }
+
+    fn forward(&self, firewall: &Firewall) -> Vec<Vec<Statement>> {
+        let published = || Statement::Verdict(Verdict::Jump(PUBLISHED.into()));
+        let (from, to) = (Field::IifName, Field::OifName);
+        let mut rules = vec![
+            vec![within(&[from, to], SAME), ACCEPT],
+            vec![within(&[from], INTERNAL), DROP],
+            vec![within(&[to], INTERNAL), DROP],
+            vec![Statement::CtEstablishedRelated, ACCEPT],
+        ];
+        if let Some((value, mask)) = firewall.accept_mark {
+            let marked = Statement::MatchMark { value, mask };
+            rules.push(vec![marked, within(&[to], BRIDGES), ACCEPT]);
+        }
+        let linked = [&[self.saddr][..], &self.target()].concat();
+        let icmp = Statement::Match {
+            field: Field::L4Proto,
+            not: false,
+            value: Value::Protocol(self.icmp),
+        };
+        rules.extend([
+            vec![within(&linked, LINKS), ACCEPT],
+            vec![Statement::CtTranslated, published()],
+            vec![within(&[to], ROUTED), published()],
+            vec![within(&[to], ROUTED), icmp, ACCEPT],
+            vec![within(&[from], BRIDGES), within(&[to], BRIDGES), DROP],
+            match firewall.direct {
+                true => vec![within(&[to], BRIDGES), published()],
+                false => vec![within(&[from, to], TRUSTED), published()],
+            },
+            vec![within(&[to], UNPROTECTED), ACCEPT],
+            vec![within(&[to], BRIDGES), DROP],
+        ]);
+        rules
     }
 
     fn leaving(&self) -> Vec<Vec<Statement>> {
+        let to_bridge = || within(&[Field::OifName], BRIDGES);
+        let outside = || in_set(&[Field::OifName], BRIDGES, true);
         vec![
             vec![
-                within(&[Field::OifName], BRIDGES),
-                Statement::MatchPrefix {
-                    field: self.saddr,
-                    not: false,
-                    prefix: self.loopback,
-                },
+                to_bridge(),
+                prefix(self.saddr, self.loopback),
                 Statement::Masquerade,
             ],
             // Through the host and back into the same bridge: the answer has to come back here as well. (Where
             // br_netfilter is loaded such a packet has no incoming interface here.)
             vec![
-                within(&[Field::OifName], BRIDGES),
-                within(&[self.saddr], SUBNETS),
-                within(&[self.daddr, Field::L4Proto, Field::ThDport], PUBLISHED),
+                to_bridge(),
+                within(&[self.saddr, self.daddr], HAIRPIN),
+                Statement::CtTranslated,
                 Statement::Masquerade,
             ],
             vec![
                 within(&[self.saddr], MASQUERADE),
-                without(&[Field::OifName], BRIDGES),
+                outside(),
                 Statement::Masquerade,
+            ],
+            vec![
+                outside(),
+                Statement::SnatMap {
+                    key: vec![self.saddr],
+                    map: SNAT.into(),
+                },
             ],
         ]
     }
@@ -246,15 +309,13 @@ impl Ip {
     fn chain(
         &self,
         name: &str,
-        kind: BaseKind,
-        hook: Hook,
-        priority: i32,
+        base: Option<(BaseKind, Hook, i32)>,
         rules: Vec<Vec<Statement>>,
     ) -> Vec<Row> {
         let chain = Row::NftChain(Chain {
             table: self.table.clone(),
             name: name.into(),
-            base: Some(Base {
+            base: base.map(|(kind, hook, priority)| Base {
                 kind,
                 hook,
                 priority,
@@ -273,10 +334,15 @@ impl Ip {
     }
 }
 
-pub(super) fn network_rows(network: &Network, settings: &Settings, v6: bool) -> Vec<Row> {
+pub(super) fn network_rows(
+    network: &Network,
+    settings: &Settings,
+    host: &Host,
+    v6: bool,
+) -> Vec<Row> {
     let ip = Ip::new(v6);
     let bridge = || Value::Ifname(settings.bridge.clone());
-    let mut rows = ip.shared_rows();
+    let mut rows = ip.shared_rows(&host.firewall);
     rows.push(ip.element(BRIDGES, vec![bridge()]));
     if settings.icc {
         rows.push(ip.element(SAME, vec![bridge(), bridge()]));
@@ -285,55 +351,45 @@ pub(super) fn network_rows(network: &Network, settings: &Settings, v6: bool) -> 
         rows.push(ip.element(INTERNAL, vec![bridge()]));
         return rows;
     }
+    let mode = settings.mode(v6);
+    match mode {
+        Mode::Routed => rows.push(ip.element(ROUTED, vec![bridge()])),
+        Mode::Unprotected => rows.push(ip.element(UNPROTECTED, vec![bridge()])),
+        Mode::Nat | Mode::Isolated => {
+            let trusted = settings.trusted.iter().cloned().map(Value::Ifname);
+            rows.extend(trusted.map(|from| ip.element(TRUSTED, vec![from, bridge()])));
+        }
+    }
     for pool in super::pools(network, v6) {
-        rows.push(ip.subnet(SUBNETS, &pool.subnet));
-        if settings.masquerade {
-            rows.push(ip.subnet(MASQUERADE, &pool.subnet));
+        rows.push(ip.subnet(HAIRPIN, &pool.subnet, 2, None));
+        if settings.masquerade && mode != Mode::Routed {
+            rows.push(match settings.source(v6) {
+                None => ip.subnet(MASQUERADE, &pool.subnet, 1, None),
+                source => ip.subnet(SNAT, &pool.subnet, 1, source),
+            });
         }
     }
     rows
 }
 
-/// Nobody outside sends to this address, except through a published port.
-pub(super) fn guard(address: IpAddr) -> Row {
-    Ip::new(address.is_ipv6()).element(GUARDED, vec![Value::Ip(address)])
+/// What a linked container may be sent although containers on the bridge may not talk to each other.
+pub(super) fn link_rows(from: &Endpoint, to: &Endpoint, ports: &[(String, u16)]) -> Vec<Row> {
+    let (Some(from), Some(to)) = (from.ipv4, to.ipv4) else {
+        return Vec::new();
+    };
+    let ip = Ip::new(false);
+    let link = |(protocol, port): &(String, u16)| {
+        let (from, to) = (Value::Ip(from.addr()), Value::Ip(to.addr()));
+        let protocol = Value::Protocol(protocol_number(protocol));
+        ip.element(LINKS, vec![from, to, protocol, Value::Port(*port)])
+    };
+    ports.iter().map(link).collect()
 }
 
-pub(super) fn publish_rows(to: &Endpoint, ports: &[Mapping]) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for port in ports {
-        let v6 = port.host_ip.is_ipv6();
-        let Some(container) = (if v6 { to.ipv6 } else { to.ipv4 }) else {
-            continue;
-        };
-        let ip = Ip::new(v6);
-        let container = Value::Ip(container.addr());
-        let protocol = Value::Protocol(protocol_number(&port.protocol));
-        let target = vec![container.clone(), Value::Port(port.target)];
-        let (map, key) = match port.host_ip.is_unspecified() {
-            true => (PORTS, vec![protocol.clone(), Value::Port(port.host_port)]),
-            false => (
-                PORTS_AT,
-                vec![
-                    Value::Ip(port.host_ip),
-                    protocol.clone(),
-                    Value::Port(port.host_port),
-                ],
-            ),
-        };
-        rows.push(ip.entry(map, key, Some(target)));
-        rows.push(ip.element(
-            PUBLISHED,
-            vec![container, protocol, Value::Port(port.target)],
-        ));
-    }
-    // Two host ports may lead to one container port.
-    rows.sort();
-    rows.dedup();
-    rows
-}
-
-fn protocol_number(name: &str) -> u8 {
+pub(super) fn protocol_number(name: &str) -> u8 {
+    const TCP: u8 = 6;
+    const UDP: u8 = 17;
+    const SCTP: u8 = 132;
     match name {
         "udp" => UDP,
         "sctp" => SCTP,
@@ -341,16 +397,24 @@ fn protocol_number(name: &str) -> u8 {
     }
 }
 
-fn within(key: &[Field], set: &str) -> Statement {
+pub(super) const ACCEPT: Statement = Statement::Verdict(Verdict::Accept);
+pub(super) const DROP: Statement = Statement::Verdict(Verdict::Drop);
+pub(super) const RETURN: Statement = Statement::Verdict(Verdict::Return);
+
+pub(super) fn within(key: &[Field], set: &str) -> Statement {
     in_set(key, set, false)
-}
-fn without(key: &[Field], set: &str) -> Statement {
-    in_set(key, set, true)
 }
 fn in_set(key: &[Field], set: &str, not: bool) -> Statement {
     Statement::InSet {
         key: key.to_vec(),
         not,
         set: set.into(),
+    }
+}
+fn prefix(field: Field, prefix: IpNet) -> Statement {
+    Statement::MatchPrefix {
+        field,
+        not: false,
+        prefix,
     }
 }

@@ -7,29 +7,50 @@ use engine_types::{Error, Result};
 
 use crate::options::{self, bad, boolean};
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Outside sees the host's address; what is published comes in, translated.
+    Nat,
+    /// The same, and containers are open to whoever has a route to them.
+    Unprotected,
+    /// Outside sees the containers' addresses; what is published comes in at them.
+    Routed,
+    /// The host itself has no address on the bridge.
+    Isolated,
+}
+
 pub(super) struct Settings {
     pub bridge: String,
     pub icc: bool,
     pub masquerade: bool,
     pub mtu: Option<u32>,
     pub host_binding: Option<IpAddr>,
+    pub inhibit_ipv4: bool,
+    /// Of the host, from which containers' published ports are reached at their own addresses.
+    pub trusted: Vec<String>,
+    mode: [Mode; 2],
+    source: [Option<IpAddr>; 2],
 }
 
 /// Docker's options that change nothing when they are given, or that others read.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 3] = [
     options::DEFAULT_BRIDGE,
-    options::GATEWAY_MODE_4,
-    options::GATEWAY_MODE_6,
-    options::IFACE_PREFIX,
     options::ENABLE_IPV4,
     options::ENABLE_IPV6,
 ];
-const READ: [&str; 5] = [
+const READ: [&str; 12] = [
     options::BRIDGE_NAME,
     options::ENABLE_ICC,
     options::ENABLE_MASQUERADE,
     options::MTU,
     options::HOST_BINDING,
+    options::GATEWAY_MODE_4,
+    options::GATEWAY_MODE_6,
+    options::INHIBIT_IPV4,
+    options::TRUSTED,
+    options::HOST_IPV4,
+    options::HOST_IPV6,
+    options::IFACE_PREFIX,
 ];
 
 impl Settings {
@@ -41,34 +62,40 @@ impl Settings {
                 "bridge driver option {key} is not supported"
             )));
         }
-        for key in [options::GATEWAY_MODE_4, options::GATEWAY_MODE_6] {
-            match network.option(key) {
-                None | Some("nat") => {}
-                Some(mode @ ("nat-unprotected" | "routed" | "isolated")) => {
-                    return Err(bad(key, mode, "only gateway mode nat is supported"));
-                }
-                Some(mode) => {
-                    return Err(bad(key, mode, &format!("unknown gateway mode {mode}")));
-                }
-            }
-        }
         let bridge = match network.option(options::BRIDGE_NAME) {
-            Some(name) => checked_name(name)?,
+            Some(name) => checked_name(options::BRIDGE_NAME, name)?,
             None => format!("br-{:.12}", network.id),
         };
-        let host_binding = match network.option(options::HOST_BINDING) {
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|_| bad(options::HOST_BINDING, text, "nil ip"))?,
-            ),
-            None => None,
-        };
+        if let Some(prefix) = network.option(options::IFACE_PREFIX) {
+            // A number follows.
+            checked_name(options::IFACE_PREFIX, &format!("{prefix}00"))?;
+        }
+        let trusted = network.option(options::TRUSTED).unwrap_or_default();
+        let trusted = trusted.split(':').filter(|name| !name.is_empty());
+        let mode = [
+            mode(network, options::GATEWAY_MODE_4)?,
+            mode(network, options::GATEWAY_MODE_6)?,
+        ];
+        if mode.contains(&Mode::Isolated) && !network.internal {
+            return Err(Error::system(
+                "gateway mode 'isolated' can only be used for an internal network",
+            ));
+        }
         Ok(Self {
             bridge,
             icc: boolean(network, options::ENABLE_ICC, true)?,
             masquerade: boolean(network, options::ENABLE_MASQUERADE, true)?,
             mtu: options::mtu(network)?,
-            host_binding,
+            host_binding: address(network, options::HOST_BINDING)?,
+            inhibit_ipv4: boolean(network, options::INHIBIT_IPV4, false)?,
+            trusted: trusted
+                .map(|name| checked_name(options::TRUSTED, name))
+                .collect::<Result<_>>()?,
+            mode,
+            source: [
+                address(network, options::HOST_IPV4)?.filter(IpAddr::is_ipv4),
+                address(network, options::HOST_IPV6)?.filter(IpAddr::is_ipv6),
+            ],
         })
     }
 
@@ -82,8 +109,23 @@ impl Settings {
                 masquerade: false,
                 mtu: None,
                 host_binding: None,
+                inhibit_ipv4: false,
+                trusted: Vec::new(),
+                mode: [Mode::Nat; 2],
+                source: [None; 2],
             }
         })
+    }
+
+    pub fn mode(&self, v6: bool) -> Mode {
+        let [v4, six] = self.mode;
+        if v6 { six } else { v4 }
+    }
+
+    /// The host's address that outgoing packets get; otherwise that of the interface they leave by.
+    pub fn source(&self, v6: bool) -> Option<IpAddr> {
+        let [v4, six] = self.source;
+        if v6 { six } else { v4 }
     }
 }
 
@@ -92,8 +134,28 @@ fn refused(key: &str, known: bool) -> bool {
     key.starts_with("com.docker.network.") && !known
 }
 
+fn mode(network: &Network, key: &str) -> Result<Mode> {
+    Ok(match network.option(key) {
+        None | Some("nat") => Mode::Nat,
+        Some("nat-unprotected") => Mode::Unprotected,
+        Some("routed") => Mode::Routed,
+        Some("isolated") => Mode::Isolated,
+        Some(mode) => {
+            return Err(bad(key, mode, &format!("unknown gateway mode {mode}")));
+        }
+    })
+}
+
+fn address(network: &Network, key: &str) -> Result<Option<IpAddr>> {
+    let Some(text) = network.option(key) else {
+        return Ok(None);
+    };
+    let address = text.parse().map_err(|_| bad(key, text, "nil ip"))?;
+    Ok(Some(address))
+}
+
 /// What the kernel takes as a link's name.
-fn checked_name(name: &str) -> Result<String> {
+fn checked_name(key: &str, name: &str) -> Result<String> {
     let fine = (1..=15).contains(&name.len())
         && !matches!(name, "." | "..")
         && name
@@ -102,7 +164,7 @@ fn checked_name(name: &str) -> Result<String> {
     match fine {
         true => Ok(name.to_string()),
         false => Err(bad(
-            options::BRIDGE_NAME,
+            key,
             name,
             "not the name of a network interface: 1 to 15 printable characters without / and :",
         )),

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use cnm::{Config, ConnectRequest, Controller, Mode, SandboxSpec};
+use cnm::{Config, ConnectRequest, Controller, SandboxSpec};
 use engine_types::container::PortBinding;
 use engine_types::network::{CreateOptions, IPAM, IPAMConfig};
 use netstate::NetState;
@@ -122,17 +122,10 @@ impl Node {
         SandboxSpec {
             container_id: format!("{name:0<64}"),
             container_name: format!("/{name}"),
-            mode: Mode::Private,
             hostname: name.into(),
-            domainname: String::new(),
             dir: self.dir.join("containers").join(name),
-            dns: vec![],
-            dns_options: vec![],
-            dns_search: vec![],
-            ipv6_disabled: false,
-            extra_hosts: vec![],
-            sysctls: BTreeMap::new(),
-            ports: published,
+            ports: cnm::published(&published).unwrap(),
+            ..SandboxSpec::default()
         }
     }
 
@@ -169,17 +162,7 @@ async fn keeper(dir: &Path) -> NetState {
 async fn controller(netstate: &NetState, dir: &Path) -> Controller {
     let config = Config {
         dir: dir.join("network"),
-        bip: None,
-        mtu: 1500,
-        default_address_pools: vec![],
-        excluded: vec![],
-        dns: vec![],
-        dns_options: vec![],
-        dns_search: vec![],
-        firewall: true,
-        host_gateway: vec![],
-        default_binding: [0, 0, 0, 0].into(),
-        labels: vec![],
+        ..Config::default()
     };
     let (events, _) = tokio::sync::mpsc::unbounded_channel();
     Controller::start(config, netstate.clone(), drivers::all(), None, events)

@@ -61,6 +61,8 @@ pub(crate) struct Facts<'a> {
     pub joined: Joined,
     pub devices: Vec<Device>,
     pub hostname: String,
+    /// Variables that tell of linked containers.
+    pub links: Vec<String>,
     /// The host has only the unified cgroup hierarchy.
     pub cgroup_v2: bool,
     pub cgroup_parent: &'a str,
@@ -122,7 +124,7 @@ fn process(record: &Record, facts: &Facts<'_>, capabilities: &[String]) -> Value
         "terminal": config.tty,
         "user": facts.user.spec(),
         "args": argv,
-        "env": environment(record, &facts.hostname),
+        "env": environment(record, &facts.hostname, &facts.links),
         "cwd": if config.working_dir.is_empty() { "/" } else { &config.working_dir },
         "capabilities": capabilities::sets(capabilities, facts.user.uid),
         "noNewPrivileges": no_new_privileges(host),
@@ -142,12 +144,13 @@ fn process(record: &Record, facts: &Facts<'_>, capabilities: &[String]) -> Value
 }
 
 /// Docker's own variables first, then the configuration's, which win.
-pub(crate) fn environment(record: &Record, hostname: &str) -> Vec<String> {
+pub(crate) fn environment(record: &Record, hostname: &str, links: &[String]) -> Vec<String> {
     let config = &record.config;
     let mut env = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={hostname}")];
     if config.tty {
         env.push("TERM=xterm".to_owned());
     }
+    merge_env(&mut env, links);
     merge_env(&mut env, config.env.as_deref().unwrap_or_default());
     env
 }

@@ -19,6 +19,7 @@ fn facts<'a>(id: &'a str) -> Facts<'a> {
         netns: Some("/exec/netns/x".into()),
         joined: Joined::default(),
         devices: Vec::new(),
+        links: Vec::new(),
         hostname: "box".to_owned(),
         cgroup_v2: false,
         cgroup_parent: "/pontoon",

@@ -65,17 +65,7 @@ impl World {
         };
         let networks = cnm::Config {
             dir: dir.path().join("data/network"),
-            bip: None,
-            mtu: 1500,
-            default_address_pools: Vec::new(),
-            excluded: vec![],
-            dns: Vec::new(),
-            dns_options: Vec::new(),
-            dns_search: Vec::new(),
-            firewall: true,
-            host_gateway: vec![],
-            default_binding: "0.0.0.0".parse().unwrap(),
-            labels: Vec::new(),
+            ..cnm::Config::default()
         };
         let netns = dir.path().join("exec/netns");
         std::fs::create_dir_all(&netns).unwrap();
