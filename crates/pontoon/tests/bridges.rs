@@ -313,3 +313,50 @@ fn containers_move_between_networks_that_are_apart() {
     );
     world.end();
 }
+
+#[test]
+fn networks_are_listed_pruned_and_heard_of() {
+    let world = World::new(&[1]);
+    let [h1] = world.hosts();
+    let from = h1.ok("date +%s");
+    h1.ok("docker network create --label keep=1 kept && docker network create --label old=1 gone && docker network create --internal used");
+    run(&h1, "c1", "--network used");
+    h1.ok("docker network connect kept c1 && docker network disconnect kept c1");
+    let list = |options: &str| h1.ok(&format!("docker network ls {options}"));
+    let row = list(
+        "-f name=used --format '{{.Name}}|{{.Driver}}|{{.Scope}}|{{.IPv6}}|{{.Internal}}|{{.Labels}}'",
+    );
+    assert_eq!(row, "used|bridge|local|false|true|");
+    assert_eq!(list("-f label=keep --format '{{.Label \"keep\"}}'"), "1");
+    assert_eq!(
+        list("-f dangling=true --format '{{.Name}}' | sort | tr '\\n' ' '"),
+        "gone kept"
+    );
+    assert_eq!(list("-f name=gone --no-trunc -q").len(), 64);
+    assert!(list("-f name=gone --format json").contains("\"Name\":\"gone\"") || is_docker());
+    // What is in use, labelled otherwise or too young stays.
+    let prune = |filter: &str| h1.ok(&format!("docker network prune -f {filter} | tail -n +2"));
+    assert_eq!(prune("--filter until=1h"), "");
+    assert_eq!(prune("--filter label!=old --filter label=nope"), "");
+    assert_eq!(prune("--filter label!=keep"), "gone");
+    assert_eq!(prune(""), "kept");
+    h1.ok("docker rm -f c1 && docker network rm used");
+    let events = h1.ok(&format!(
+        "docker events --since {from} --until $(($(date +%s) + 1)) --filter type=network \
+         --format '{{{{.Action}}}} {{{{.Actor.Attributes.name}}}}' | sort | uniq -c | tr -s ' ' | tr '\\n' ','"
+    ));
+    for event in [
+        "1 create kept",
+        "1 create gone",
+        "1 create used",
+        "1 connect used",
+        "1 connect kept",
+        "1 disconnect used",
+        "1 disconnect kept",
+        "1 destroy used",
+        "1 destroy gone",
+    ] {
+        assert!(events.contains(event), "{event} in {events}");
+    }
+    world.end();
+}

@@ -9,7 +9,7 @@ mod common;
 
 use common::container::run;
 use common::refusal::{check, row};
-use common::{Shell as _, World, footprint};
+use common::{Shell as _, World, footprint, is_docker};
 
 const NO_CONTAINER: &str = "No such container: nope";
 
@@ -99,6 +99,18 @@ fn networks() {
             row("docker network rm bridge", 1, "bridge is a pre-defined network and cannot be removed"),
             row("docker network rm net", 1, "error while removing network: network net has active endpoints (name:\"c1\" id:\"<id>\")")
                 .old("error while removing network: network net id <id> has active endpoints"),
+            row("docker network rm host", 1, "host is a pre-defined network and cannot be removed"),
+            row("docker network rm none", 1, "none is a pre-defined network and cannot be removed"),
+            row("docker network create none", 1, "operation is not permitted on predefined none network"),
+            row("docker network create -d overlay --scope local x", 1, "cannot downgrade network scope for overlay networks"),
+            row("docker network ls --filter dangling=true --filter dangling=false", 1, "got more than one value for filter key \"dangling\""),
+            row("docker network prune -f --filter nope=1", 1, "invalid filter 'nope'").old("Invalid filter 'nope'"),
+            row("docker network connect --ip 1.2.3 net plain", 1, "invalid endpoint settings:\ninvalid IPv4 address: 1.2.3")
+                .old("invalid IPv4 address: 1.2.3"),
+            row("docker network connect --ip6 fd00::x net plain", 1, "invalid endpoint settings:\ninvalid IPv6 address: fd00::x")
+                .old("invalid IPv6 address: fd00::x"),
+            row("docker port c1 9999", 1, "Error: No public port '9999' published for c1"),
+            row("docker run --rm --network net --mac-address x busybox true", 125, "x is not a valid mac address"),
             row("docker network create bridge", 1, "operation is not permitted on predefined bridge network"),
             row("docker network create net", 1, "network with name net already exists"),
             row("docker network create -d nope x", 1, "plugin \"nope\" not found"),
@@ -173,5 +185,67 @@ fn networks() {
     h1.ok("docker rm -f c2");
     run(&h1, "c3", "--network tiny");
     assert_eq!(common::container::address(&h1, "c3", "tiny"), "10.4.0.2");
+    world.end();
+}
+
+#[test]
+fn configurations_of_networks() {
+    let world = World::new(&[1]);
+    let [h1] = world.hosts();
+    h1.ok("docker network create --config-only --subnet 10.44.0.0/24 -o com.docker.network.driver.mtu=1400 --label a=b conf");
+    h1.ok("docker network create --config-from conf net");
+    let before = footprint(&h1);
+    check(
+        &h1,
+        &[
+            row("docker network rm conf", 1, "error while removing network: configuration network \"conf\" is in use")
+                .old("configuration network \"conf\" is in use"),
+            row("docker network create --config-from conf again", 1, "Pool overlaps with other one on this address space"),
+            row("docker network create --config-only --config-from conf x", 1,
+                "a configuration network cannot depend on another configuration network"),
+            row("docker network create --config-from conf --subnet 10.45.0.0/24 x", 1,
+                "user specified configurations are not supported if the network depends on a configuration network"),
+            row("docker network create --config-from conf --label c=d x", 1,
+                "user specified configurations are not supported if the network depends on a configuration network"),
+            row("docker network create --config-from conf -o com.docker.network.driver.mtu=1300 x", 1,
+                "network driver options are not supported if the network depends on a configuration network"),
+            row("docker network create --config-only --internal x", 1,
+                "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported."),
+            row("docker run --rm --network conf busybox true", 125,
+                "failed to set up container networking: cannot create endpoint on configuration-only network")
+                .old("cannot create endpoint on configuration-only network"),
+        ],
+    );
+    assert_eq!(footprint(&h1), before);
+    // What it lends.
+    let lent = h1.ok("docker network inspect -f '{{(index .IPAM.Config 0).Subnet}} {{.Options}} {{.Labels}} {{.ConfigFrom.Network}} {{.Driver}}' net");
+    assert_eq!(
+        lent,
+        "10.44.0.0/24 map[com.docker.network.driver.mtu:1400] map[a:b] conf bridge"
+    );
+    h1.ok("docker network rm net && docker network rm conf");
+    world.end();
+}
+
+#[test]
+fn no_subnet_is_left() {
+    let world = World::with_flags(
+        &[1],
+        &["--default-address-pool", "base=10.46.0.0/23,size=24"],
+    );
+    let [h1] = world.hosts();
+    h1.ok("docker network create one");
+    let none = if is_docker() {
+        "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
+    } else {
+        "all predefined address pools have been fully subnetted"
+    };
+    let refused = h1.sh("docker network create two");
+    assert!(
+        refused.status == 1 && refused.stderr.contains(none),
+        "{}",
+        refused.stderr
+    );
+    h1.ok("docker network rm one && docker network create two");
     world.end();
 }
