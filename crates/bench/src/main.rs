@@ -22,7 +22,7 @@ mod start;
 mod traffic;
 mod world;
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -271,9 +271,9 @@ fn main() -> Result<()> {
     for measure in wanted {
         let pair = [measure.ours, [measure.peer; 2]];
         for engines in pair {
-            if let Entry::Vacant(place) = worlds.entry(engines) {
+            if !worlds.contains_key(&engines) {
                 eprintln!("starting a lab of two hosts: {engines:?}");
-                place.insert(World::new(&binary, engines)?);
+                worlds.insert(engines, World::new(&binary, engines)?);
             }
         }
         let mut figures = [Vec::new(), Vec::new()];
