@@ -250,18 +250,19 @@ impl World {
 
     /// The same, and the new process is killed as well when it has come to its `at`-th step.
     pub async fn restart_twice(self, alive: &[String], at: usize) -> Self {
+        let config = self.controller.0.config.clone();
         let dir = self.kill().await;
         let kernel = Arc::new(FakeKernel::default());
         kernel.die_in.store(at, Ordering::SeqCst);
         let whole = async {
-            let (controller, _) = start(&dir, kernel.clone()).await;
+            let (controller, _) = start(&dir, kernel.clone(), config.clone()).await;
             controller.restore(alive).await.unwrap();
         };
         tokio::select! {
             () = whole => {}
             () = kernel.died.notified() => {}
         }
-        let (controller, events) = start(&dir, Arc::default()).await;
+        let (controller, events) = start(&dir, Arc::default(), config).await;
         let world = Self {
             dir,
             kernel,
