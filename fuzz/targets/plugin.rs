@@ -41,7 +41,11 @@ pub fn answer(data: &[u8]) {
         assert!((1..=1024).contains(&pool.id.len()));
     }
     fuzzing::address(data);
-    assert!(fuzzing::published(data).iter().all(|p| p.host_port > 0));
+    assert!(
+        fuzzing::published(data)
+            .iter()
+            .all(|p| p.host_port.is_some_and(|port| port > 0))
+    );
     let text = fuzzing::refusal(data);
     assert!(text.chars().count() <= 1024 && !text.chars().any(char::is_control));
 }

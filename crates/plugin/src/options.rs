@@ -2,7 +2,6 @@
 
 use cnm::SandboxSpec;
 use cnm::model::{Endpoint, Mapping, Network};
-use engine_types::container::PortBinding as Binding;
 use serde_json::{Map, Value, json};
 
 use crate::wire::network::{PortBinding, TransportPort};
