@@ -618,7 +618,7 @@ fn a_range_of_ports_is_one_element() {
             base(&t, "pre", BaseKind::Nat, Hook::Prerouting, -100),
             set(&t, "same", &key, Some(&[Type::Ipv4]), true),
             set(&t, "moved", &key, Some(&moved), true),
-            ports("same", 20_000, 35_999, &[c1.clone()]),
+            ports("same", 20_000, 35_999, std::slice::from_ref(&c1)),
             // Up by 1,000: 8000 to 8099 become 9000 to 9099.
             ports(
                 "moved",

@@ -9,7 +9,7 @@ use lab::Host;
 
 fn web(host: &Host, options: &str) {
     run(host, "web", options);
-    let line = "docker exec -d web nc -ll -p 80 -e sh -c 'echo web; netstat -tn | grep -o \"ffff:[0-9.]*:[0-9]* *ESTAB\" | tail -1'";
+    let line = "docker exec -d web nc -ll -p 80 -e sh -c 'echo web; netstat -tn | grep -o \"198[.]18[0-9.]*\" | tail -1'";
     host.ok(line);
 }
 
@@ -157,8 +157,8 @@ table inet containers {{
     assert!(reaches(&h2, &direct));
     // Whoever flushes everything takes his own rules, and ours for a moment.
     h1.ok("nft flush ruleset");
-    until(2, "the published port is back", || reaches(&h2, &port));
-    until(2, "what is not published is closed again", || {
+    until(5, "the published port is back", || reaches(&h2, &port));
+    until(5, "what is not published is closed again", || {
         !reaches(&h2, &direct)
     });
     world.end();
