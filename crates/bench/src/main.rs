@@ -22,7 +22,7 @@ mod start;
 mod traffic;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -271,9 +271,9 @@ fn main() -> Result<()> {
     for measure in wanted {
         let pair = [measure.ours, [measure.peer; 2]];
         for engines in pair {
-            if !worlds.contains_key(&engines) {
+            if let Entry::Vacant(place) = worlds.entry(engines) {
                 eprintln!("starting a lab of two hosts: {engines:?}");
-                worlds.insert(engines, World::new(&binary, engines)?);
+                place.insert(World::new(&binary, engines)?);
             }
         }
         let mut figures = [Vec::new(), Vec::new()];

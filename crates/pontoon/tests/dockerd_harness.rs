@@ -115,7 +115,6 @@ fn flags_have_their_effect() {
             "--containerd-namespace",
             "--storage-driver",
             "--userland-proxy",
-            "--ip6tables",
         ] {
             let warnings = output
                 .lines()

@@ -159,7 +159,7 @@ impl Roots {
                 .join(", ")
         };
         let (tasks, own) = (names(true), names(false));
-        if !daemon && !(tasks.is_empty() && own.is_empty()) {
+        if !daemon && (!tasks.is_empty() || !own.is_empty()) {
             plan.first.push(format!(
                 "containers run although their dockerd does not: start it, so that they can be stopped in good order: {tasks} {own}"
             ));

@@ -110,7 +110,7 @@ impl Remotes {
             }
         }
         let failed = self.known.iter().min_by_key(|(_, remote)| remote.failed);
-        let chosen = working().last().or(failed);
+        let chosen = working().next_back().or(failed);
         chosen.map(|(addr, _)| addr.clone())
     }
 
