@@ -44,8 +44,6 @@ pub trait NetworkPlugin: Send + Sync + 'static {
     async fn revoke(&self, endpoint: &Endpoint) -> Result<()>;
     /// The endpoint has left its sandbox and goes. All of it is tried; returns what failed.
     async fn forget(&self, endpoint: &Endpoint) -> Vec<Error>;
-    /// A node of the cluster came or went.
-    async fn discover(&self, node: IpAddr, own: bool, came: bool) -> Result<()>;
 }
 
 /// What a plugin gives an endpoint that has none of it.

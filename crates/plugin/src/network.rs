@@ -28,7 +28,6 @@ const MAX_ROUTES: usize = 1024;
 pub struct NetworkDriver {
     client: Client,
     scope: Scope,
-    connectivity: Scope,
     checks_gateways: bool,
 }
 
@@ -38,13 +37,11 @@ impl NetworkDriver {
         let answer: wire::Capabilities = client.call("NetworkDriver.GetCapabilities", &()).await?;
         let bad = |why: String| client.nonsense("NetworkDriver.GetCapabilities", &why);
         let scope = scope(&answer.scope).map_err(bad)?;
-        let connectivity = match answer.connectivity_scope.as_str() {
-            "" => scope,
-            text => self::scope(text).map_err(bad)?,
-        };
+        if !answer.connectivity_scope.is_empty() {
+            self::scope(&answer.connectivity_scope).map_err(bad)?;
+        }
         Ok(Self {
             scope,
-            connectivity,
             checks_gateways: answer.gw_alloc_checker,
             client,
         })
@@ -212,25 +209,6 @@ impl NetworkPlugin for NetworkDriver {
             failed.extend(called.err().map(Error::from));
         }
         failed
-    }
-
-    async fn discover(&self, node: IpAddr, own: bool, came: bool) -> Result<()> {
-        if self.connectivity != Scope::Global {
-            return Ok(());
-        }
-        let request = wire::Discovery {
-            discovery_type: 1,
-            discovery_data: wire::Node {
-                address: node.to_string(),
-                bind_address: String::new(),
-                own,
-            },
-        };
-        let method = match came {
-            true => "NetworkDriver.DiscoverNew",
-            false => "NetworkDriver.DiscoverDelete",
-        };
-        Self::optional(self.client.call(method, &request).await)
     }
 }
 

@@ -213,22 +213,3 @@ pub struct TransportPort {
     pub proto: u8,
     pub port: u16,
 }
-
-/// `DiscoverNew`, `DiscoverDelete`
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Discovery {
-    /// 1: a node
-    pub discovery_type: u8,
-    pub discovery_data: Node,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Node {
-    #[serde(rename = "Address")]
-    pub address: String,
-    #[serde(rename = "BindAddress")]
-    pub bind_address: String,
-    #[serde(rename = "Self")]
-    pub own: bool,
-}
