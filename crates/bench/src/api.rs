@@ -12,13 +12,25 @@ pub fn get(socket: &Path, path: &str) -> Result<Value> {
     request(socket, "GET", path, "")
 }
 
+/// No body when it is null.
 pub fn post(socket: &Path, path: &str, body: &Value) -> Result<Value> {
-    request(socket, "POST", path, &body.to_string())
+    let body = match body {
+        Value::Null => String::new(),
+        body => body.to_string(),
+    };
+    request(socket, "POST", path, &body)
 }
+
+pub fn delete(socket: &Path, path: &str) -> Result<()> {
+    request(socket, "DELETE", path, "").map(drop)
+}
+
+/// Bounded by the slowest figure: a thousand ports of Docker's.
+const LONG: Duration = Duration::from_secs(300);
 
 fn request(socket: &Path, method: &str, path: &str, body: &str) -> Result<Value> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_read_timeout(Some(LONG))?;
     // HTTP/1.0: the answer is not chunked and ends with the connection.
     write!(
         stream,

@@ -1,21 +1,26 @@
 //! Pontoon and Docker, side by side: labs of two hosts, the same steps in turn, medians and their ratio. What is said of
-//! mixed swarms compares one host of each with two of Docker's; resolvers are compared with Debian's podman (netavark and
-//! aardvark-dns) as well.
+//! mixed swarms compares one host of each with two of Docker's; what podman has too (bridges, and names on them) is compared
+//! with Debian's (netavark and aardvark-dns) as well.
 //!
 //! Both engines are driven by the same client (the stock `docker` CLI, or the same HTTP request), use the same image and
 //! the same runtime (runc), and look up no registry. Traffic between hosts stays on one segment. A figure is the median of
-//! its rounds; the rounds of the two engines alternate, so that a machine that speeds up or slows down favours neither.
+//! its rounds. The rounds of the engines alternate, and the ratio is the median of the rounds' ratios, so that a machine
+//! that speeds up or slows down favours nobody.
 //!
-//! `bench PONTOON [--format table|json] [--only WORD]`; `bench dns-load SERVER NAME` is this program inside a container's
+//! `bench PONTOON [--format table|json] [--only WORD]…`; `bench dns-load SERVER NAME` is this program inside a container's
 //! network namespace.
 
 #![forbid(unsafe_code)]
 
 mod api;
+mod bridge;
+mod crowd;
 mod dns;
+mod measures;
 mod memory;
 mod mixed;
 mod podman;
+mod publish;
 mod report;
 mod service;
 mod start;
@@ -27,217 +32,82 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use report::{Better, Report};
-use world::Engine::{Docker, Podman, Pontoon};
+use measures::{MEASURES, Measure};
+use report::{Report, Row};
 use world::{Engine, Engines, World};
 
-/// One figure: what it is called, which way is good, how often it is taken, and how.
-struct Measure {
-    name: &'static str,
-    unit: &'static str,
-    better: Better,
-    rounds: usize,
-    /// What the issue asks of the ratio Pontoon/peer.
-    aim: f64,
-    /// What stands against the peer alone: Pontoon alone, or a swarm of both.
-    ours: Engines,
-    /// Whose figure stands in the column of Docker.
-    peer: Engine,
-    take: fn(&World) -> Result<f64>,
+const USAGE: &str = "usage: bench PONTOON [--format table|json] [--only WORD]…";
+
+struct Args {
+    binary: PathBuf,
+    json: bool,
+    /// Words of figures' names; none: all figures.
+    only: Vec<String>,
 }
 
-const MEASURES: &[Measure] = &[
-    Measure {
-        name: "overlay throughput, TCP",
-        unit: "Gbit/s",
-        better: Better::Higher,
-        rounds: 5,
-        aim: 1.0,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: traffic::throughput,
-    },
-    Measure {
-        name: "overlay round trip",
-        unit: "µs",
-        better: Better::Lower,
-        rounds: 5,
-        aim: 1.0,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: traffic::round_trip,
-    },
-    Measure {
-        name: "docker run -d on an overlay, returns",
-        unit: "ms",
-        better: Better::Lower,
-        rounds: 11,
-        aim: 1.0 / 3.0,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: start::returns,
-    },
-    Measure {
-        name: "docker run -d on an overlay, first ping",
-        unit: "ms",
-        better: Better::Lower,
-        rounds: 11,
-        aim: 1.0 / 3.0,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: start::first_ping,
-    },
-    Measure {
-        name: "service of 4 replicas, all running",
-        unit: "ms",
-        better: Better::Lower,
-        rounds: 5,
-        aim: 1.0 / 3.0,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: service::four,
-    },
-    Measure {
-        name: "service of 20 replicas, all running",
-        unit: "ms",
-        better: Better::Lower,
-        rounds: 3,
-        aim: 1.0 / 3.0,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: service::twenty,
-    },
-    Measure {
-        name: "resident memory, engine with one container",
-        unit: "MiB",
-        better: Better::Lower,
-        rounds: 3,
-        aim: 1.0 / 5.0,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: memory::resident,
-    },
-    Measure {
-        name: "resolver, own names",
-        unit: "queries/s",
-        better: Better::Higher,
-        rounds: 5,
-        aim: 2.0,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: |world| Ok(dns::own(world)?.rate),
-    },
-    Measure {
-        name: "resolver, own names (podman)",
-        unit: "queries/s",
-        better: Better::Higher,
-        rounds: 5,
-        aim: 2.0,
-        ours: [Pontoon; 2],
-        peer: Podman,
-        take: |world| Ok(dns::own(world)?.rate),
-    },
-    Measure {
-        name: "resolver, own names, 99th percentile",
-        unit: "µs",
-        better: Better::Lower,
-        rounds: 5,
-        aim: 0.5,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: |world| Ok(dns::own(world)?.p99),
-    },
-    Measure {
-        name: "resolver, own names, 99th percentile (podman)",
-        unit: "µs",
-        better: Better::Lower,
-        rounds: 5,
-        aim: 0.5,
-        ours: [Pontoon; 2],
-        peer: Podman,
-        take: |world| Ok(dns::own(world)?.p99),
-    },
-    Measure {
-        name: "resolver, the world's names",
-        unit: "queries/s",
-        better: Better::Higher,
-        rounds: 5,
-        aim: 2.0,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: |world| Ok(dns::foreign(world)?.rate),
-    },
-    Measure {
-        name: "resolver, the world's names (podman)",
-        unit: "queries/s",
-        better: Better::Higher,
-        rounds: 5,
-        aim: 2.0,
-        ours: [Pontoon; 2],
-        peer: Podman,
-        take: |world| Ok(dns::foreign(world)?.rate),
-    },
-    Measure {
-        name: "resolver, the world's names, 99th percentile",
-        unit: "µs",
-        better: Better::Lower,
-        rounds: 5,
-        aim: 0.5,
-        ours: [Pontoon; 2],
-        peer: Docker,
-        take: |world| Ok(dns::foreign(world)?.p99),
-    },
-    Measure {
-        name: "resolver, the world's names, 99th percentile (podman)",
-        unit: "µs",
-        better: Better::Lower,
-        rounds: 5,
-        aim: 0.5,
-        ours: [Pontoon; 2],
-        peer: Podman,
-        take: |world| Ok(dns::foreign(world)?.p99),
-    },
-    Measure {
-        name: "mixed: service on Pontoon, first ping from Docker",
-        unit: "ms",
-        better: Better::Lower,
-        rounds: 7,
-        aim: 1.0,
-        ours: [Pontoon, Docker],
-        peer: Docker,
-        take: mixed::first_ping,
-    },
-    Measure {
-        name: "mixed: service on Docker, first ping from Pontoon",
-        unit: "ms",
-        better: Better::Lower,
-        rounds: 7,
-        aim: 1.0,
-        ours: [Docker, Pontoon],
-        peer: Docker,
-        take: mixed::first_ping,
-    },
-    Measure {
-        name: "mixed: row of a Pontoon node on a Docker node",
-        unit: "ms",
-        better: Better::Lower,
-        rounds: 7,
-        aim: 1.0,
-        ours: [Pontoon, Docker],
-        peer: Docker,
-        take: mixed::row,
-    },
-    Measure {
-        name: "mixed: row of a Docker node on a Pontoon node",
-        unit: "ms",
-        better: Better::Lower,
-        rounds: 7,
-        aim: 1.0,
-        ours: [Docker, Pontoon],
-        peer: Docker,
-        take: mixed::row,
-    },
-];
+impl Args {
+    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self> {
+        let mut binary = None;
+        let (mut json, mut only) = (false, Vec::new());
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--format" => {
+                    json = match args.next().as_deref() {
+                        Some("json") => true,
+                        Some("table") => false,
+                        _ => bail!("--format wants table or json"),
+                    }
+                }
+                "--only" => only.push(
+                    args.next()
+                        .context("--only wants a word of a figure's name")?,
+                ),
+                _ if binary.is_none() && !arg.starts_with('-') => binary = Some(PathBuf::from(arg)),
+                _ => bail!(USAGE),
+            }
+        }
+        let binary = binary.context(USAGE)?.canonicalize()?;
+        Ok(Self { binary, json, only })
+    }
+}
+
+/// Labs, started when they are first needed.
+struct Worlds {
+    binary: PathBuf,
+    up: BTreeMap<Engines, World>,
+}
+
+impl Worlds {
+    fn get(&mut self, engines: Engines) -> Result<&World> {
+        match self.up.entry(engines) {
+            Entry::Occupied(world) => Ok(world.into_mut()),
+            Entry::Vacant(place) => {
+                eprintln!("starting a lab of two hosts: {engines:?}");
+                Ok(place.insert(World::new(&self.binary, engines)?))
+            }
+        }
+    }
+
+    /// A row for each of the others.
+    fn take(&mut self, measure: &Measure) -> Result<Vec<Row>> {
+        let others = measure.others.iter().map(|other| [*other; 2]);
+        let all: Vec<Engines> = [measure.ours].into_iter().chain(others).collect();
+        let mut figures = vec![Vec::new(); all.len()];
+        for round in 1..=measure.rounds {
+            for (engines, figures) in all.iter().zip(&mut figures) {
+                let world = self.get(*engines)?;
+                eprint!("{} {round}/{}, {world}: ", measure.name, measure.rounds);
+                let figure = (measure.take)(world);
+                eprintln!("{:.3?}", figure.as_ref().ok());
+                figures.push(figure.with_context(|| format!("{world}: {}", measure.name))?);
+            }
+        }
+        let mut figures = figures.into_iter();
+        let ours = figures.next().unwrap_or_default();
+        let row = |(other, theirs): (&Engine, Vec<_>)| Row::new(measure, *other, &ours, &theirs);
+        Ok(measure.others.iter().zip(figures).map(row).collect())
+    }
+}
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -247,56 +117,31 @@ fn main() -> Result<()> {
         dns::load(server, name)?.print();
         return Ok(());
     }
-    let mut binary = None;
-    let (mut json, mut only) = (false, String::new());
-    let mut rest = args.into_iter();
-    while let Some(arg) = rest.next() {
-        match arg.as_str() {
-            "--format" => json = rest.next().context("--format wants table or json")? == "json",
-            "--only" => {
-                only = rest
-                    .next()
-                    .context("--only wants a word of a figure's name")?
-            }
-            _ if binary.is_none() && !arg.starts_with('-') => binary = Some(PathBuf::from(arg)),
-            _ => bail!("usage: bench PONTOON [--format table|json] [--only WORD]"),
-        }
-    }
-    let binary = binary
-        .context("usage: bench PONTOON [--format table|json] [--only WORD]")?
-        .canonicalize()?;
-    let wanted: Vec<_> = MEASURES.iter().filter(|m| m.name.contains(&only)).collect();
-    let mut worlds: BTreeMap<Engines, World> = BTreeMap::new();
+    let args = Args::parse(args.into_iter())?;
+    let wanted =
+        |m: &&Measure| args.only.is_empty() || args.only.iter().any(|w| m.name.contains(w));
+    let mut worlds = Worlds {
+        binary: args.binary,
+        up: BTreeMap::new(),
+    };
     let mut report = Report::default();
-    for measure in wanted {
-        let pair = [measure.ours, [measure.peer; 2]];
-        for engines in pair {
-            if let Entry::Vacant(place) = worlds.entry(engines) {
-                eprintln!("starting a lab of two hosts: {engines:?}");
-                place.insert(World::new(&binary, engines)?);
-            }
+    for measure in MEASURES.iter().filter(wanted) {
+        // What fails is told at the end; the other figures stand.
+        match worlds.take(measure) {
+            Ok(rows) => report.rows.extend(rows),
+            Err(error) => report.failures.push(format!("{error:#}")),
         }
-        let mut figures = [Vec::new(), Vec::new()];
-        for round in 1..=measure.rounds {
-            eprintln!("{} {round}/{}", measure.name, measure.rounds);
-            for (world, figures) in pair.iter().filter_map(|p| worlds.get(p)).zip(&mut figures) {
-                figures.push(
-                    (measure.take)(world).with_context(|| format!("{world}: {}", measure.name))?,
-                );
-            }
-        }
-        report.add(measure, figures);
     }
-    if json {
-        report.print_json()
-    } else {
-        report.print_table()
+    match args.json {
+        true => report.print_json(),
+        false => report.print_table(),
     }
-    for world in worlds.into_values() {
-        let left = world.down();
-        if !left.is_empty() {
-            bail!("left behind: {}", left.join(", "));
-        }
+    let left: Vec<_> = worlds.up.into_values().flat_map(World::down).collect();
+    if !left.is_empty() {
+        bail!("left behind: {}", left.join(", "));
+    }
+    if !report.failures.is_empty() {
+        bail!("no figure: {}", report.failures.join("; "));
     }
     Ok(())
 }

@@ -1,26 +1,62 @@
 //! Medians, ratios, and how they are printed.
 
-use crate::Measure;
+use std::time::Duration;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Better {
-    Higher,
-    Lower,
+use crate::measures::Measure;
+use crate::world::Engine;
+
+/// Of a ratio of ours to another's.
+#[derive(Clone, Copy)]
+pub enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Aim {
+    fn met(self, ratio: f64) -> bool {
+        match self {
+            Self::AtLeast(aim) => ratio >= aim,
+            Self::AtMost(aim) => ratio <= aim,
+        }
+    }
+
+    fn value(self) -> f64 {
+        match self {
+            Self::AtLeast(aim) | Self::AtMost(aim) => aim,
+        }
+    }
 }
 
 #[derive(Default)]
 pub struct Report {
-    rows: Vec<Row>,
+    pub rows: Vec<Row>,
+    pub failures: Vec<String>,
 }
 
-struct Row {
+pub struct Row {
     name: &'static str,
     unit: &'static str,
-    aim: f64,
-    met: bool,
-    pontoon: Spread,
-    peer: String,
-    docker: Spread,
+    aim: Aim,
+    ours: Spread,
+    other: Engine,
+    theirs: Spread,
+    ratio: Spread,
+}
+
+impl Row {
+    /// Figures of the same rounds, in their order.
+    pub fn new(measure: &Measure, other: Engine, ours: &[f64], theirs: &[f64]) -> Self {
+        let ratios = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs);
+        Self {
+            name: measure.name,
+            unit: measure.unit,
+            aim: measure.aim,
+            ratio: Spread::of(ratios.collect()),
+            ours: Spread::of(ours.to_vec()),
+            other,
+            theirs: Spread::of(theirs.to_vec()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,61 +82,63 @@ impl Spread {
             max: values[n - 1],
         }
     }
+
+    fn cell(&self) -> String {
+        format!(
+            "{} ({} to {})",
+            short(self.median),
+            short(self.min),
+            short(self.max)
+        )
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({"Min": self.min, "Median": self.median, "Max": self.max})
+    }
 }
 
 impl Report {
-    pub fn add(&mut self, measure: &Measure, [pontoon, docker]: [Vec<f64>; 2]) {
-        let (pontoon, docker) = (Spread::of(pontoon), Spread::of(docker));
-        let ratio = pontoon.median / docker.median;
-        let met = if measure.better == Better::Higher {
-            ratio >= measure.aim
-        } else {
-            ratio <= measure.aim
-        };
-        self.rows.push(Row {
-            name: measure.name,
-            unit: measure.unit,
-            aim: measure.aim,
-            met,
-            pontoon,
-            peer: format!("{:?}", measure.peer),
-            docker,
-        });
-    }
-
     pub fn print_table(&self) {
         println!(
-            "{:<44} {:>24} {:>24} {:>7} {:>6}",
-            "median (min to max)", "Pontoon", "Docker (or other)", "ratio", "aim"
+            "{:<52} {:>24} {:>33} {:>20} {:>5}",
+            "median (min to max)", "Pontoon", "the other", "ratio", "aim"
         );
         for r in &self.rows {
-            let cell =
-                |s: &Spread| format!("{} ({} to {})", short(s.median), short(s.min), short(s.max));
-            let ratio = r.pontoon.median / r.docker.median;
             let name = format!("{}, {}", r.name, r.unit);
-            let met = if r.met { "" } else { "  missed" };
+            let other = format!("{:?} {}", r.other, r.theirs.cell());
+            let met = if r.aim.met(r.ratio.median) {
+                ""
+            } else {
+                "  missed"
+            };
             println!(
-                "{name:<44} {:>24} {:>24} {ratio:>7.2} {:>6.2}{met}",
-                cell(&r.pontoon),
-                cell(&r.docker),
-                r.aim
+                "{name:<52} {:>24} {other:>33} {:>20} {:>5.2}{met}",
+                r.ours.cell(),
+                r.ratio.cell(),
+                r.aim.value(),
             );
         }
     }
 
     pub fn print_json(&self) {
         for r in &self.rows {
-            let spread =
-                |s: &Spread| serde_json::json!({"Min": s.min, "Median": s.median, "Max": s.max});
             println!(
                 "{}",
                 serde_json::json!({
-                    "Name": r.name, "Unit": r.unit, "Pontoon": spread(&r.pontoon), (r.peer.as_str()): spread(&r.docker),
-                    "Ratio": r.pontoon.median / r.docker.median, "Aim": r.aim, "Met": r.met,
+                    "Name": r.name, "Unit": r.unit, "Pontoon": r.ours.json(), "Other": format!("{:?}", r.other),
+                    "Theirs": r.theirs.json(), "Ratio": r.ratio.json(), "Aim": r.aim.value(),
+                    "Met": r.aim.met(r.ratio.median),
                 })
             );
         }
     }
+}
+
+/// Milliseconds within which so many of a hundred were done, of a list that is not empty.
+pub fn percentile(mut took: Vec<Duration>, percent: usize) -> f64 {
+    took.sort();
+    let at = (took.len() * percent / 100).min(took.len() - 1);
+    took[at].as_secs_f64() * 1000.0
 }
 
 /// Three significant figures or so.
@@ -130,13 +168,7 @@ mod tests {
             }
         );
         assert_eq!(Spread::of(vec![4.0, 1.0]).median, 2.5);
-        assert_eq!(
-            (
-                short(123.4).as_str(),
-                short(12.34).as_str(),
-                short(1.234).as_str()
-            ),
-            ("123", "12.3", "1.23")
-        );
+        let shown = [123.4, 12.34, 1.234].map(short);
+        assert_eq!(shown, ["123", "12.3", "1.23"]);
     }
 }

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::path::Path;
 use std::process::Child;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use lab::{Host, Lab};
+use serde_json::json;
 
-use crate::dns;
-use crate::podman::Podman;
+use crate::podman::{self, Podman};
+use crate::publish::Ports;
+use crate::{api, dns};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Engine {
@@ -28,6 +31,7 @@ pub struct World {
     /// Of the world's names, on the host outside.
     server: Child,
     podman: Option<Podman>,
+    pub ports: OnceLock<Ports>,
     pub h1: Host,
     pub h2: Host,
 }
@@ -48,6 +52,7 @@ impl World {
                 engines,
                 lab,
                 server,
+                ports: OnceLock::new(),
                 h1,
                 h2,
             });
@@ -76,9 +81,18 @@ impl World {
             lab,
             server,
             podman: None,
+            ports: OnceLock::new(),
             h1,
             h2,
         };
+        // A question for a neighbour that nobody answers is asked again after a second: that is not what is measured.
+        let soon = "for f in /proc/sys/net/ipv4/neigh/*/retrans_time_ms; do echo 5 >$f; done";
+        for (host, container) in [(&world.h1, "c1"), (&world.h2, "c2")] {
+            world
+                .inside(host, container)?
+                .args(["sh", "-c", soon])
+                .status()?;
+        }
         let address = world.address(&world.h2, "c2")?;
         let up = Instant::now();
         while !world
@@ -96,19 +110,57 @@ impl World {
     }
 
     pub fn address(&self, host: &Host, container: &str) -> Result<String> {
-        let format = format!("{{{{.NetworkSettings.Networks.{NETWORK}.IPAddress}}}}");
-        host.docker_ok(&format!("inspect -f {format} {container}"))
+        self.address_on(host, container, NETWORK)
+    }
+
+    pub fn address_on(&self, host: &Host, container: &str, network: &str) -> Result<String> {
+        let format = format!("{{{{.NetworkSettings.Networks.{network}.IPAddress}}}}");
+        self.engine(host, &format!("inspect -f {format} {container}"))
+    }
+
+    /// A command line of the engine on a host, split at white space; gives what it printed.
+    pub fn engine(&self, host: &Host, args: &str) -> Result<String> {
+        match &self.podman {
+            Some(podman) => podman.ok(args),
+            None => host.docker_ok(args),
+        }
+    }
+
+    /// Starts a container on h1 that does nothing.
+    pub fn run(&self, name: &str, options: &str) -> Result<()> {
+        let more = match self.podman {
+            Some(_) => podman::options(&self.h1),
+            None => String::new(),
+        };
+        let run = format!("run -d --name {name} {more} {options} busybox sleep 36000");
+        self.engine(&self.h1, &run).map(drop)
+    }
+
+    /// Connects a container of h1 to a network: by the API where the engine has one that is always there.
+    pub fn connect(&self, container: &str, network: &str) -> Result<()> {
+        if let Some(podman) = &self.podman {
+            return podman
+                .ok(&format!("network connect {network} {container}"))
+                .map(drop);
+        }
+        let path = format!("/v1.41/networks/{network}/connect");
+        api::post(&self.h1.socket(), &path, &json!({"Container": container})).map(drop)
+    }
+
+    pub fn disconnect(&self, container: &str, network: &str) -> Result<()> {
+        if let Some(podman) = &self.podman {
+            return podman
+                .ok(&format!("network disconnect {network} {container}"))
+                .map(drop);
+        }
+        let path = format!("/v1.41/networks/{network}/disconnect");
+        api::post(&self.h1.socket(), &path, &json!({"Container": container})).map(drop)
     }
 
     /// A command of this machine's own programs in the container's network namespace.
     pub fn inside(&self, host: &Host, container: &str) -> Result<std::process::Command> {
-        let pid = match &self.podman {
-            Some(podman) => podman.pid,
-            None => {
-                let pid = host.docker_ok(&format!("inspect -f {{{{.State.Pid}}}} {container}"))?;
-                pid.parse().context("no pid of the container")?
-            }
-        };
+        let pid = self.engine(host, &format!("inspect -f {{{{.State.Pid}}}} {container}"))?;
+        let pid: u32 = pid.parse().context("no pid of the container")?;
         let mut command = std::process::Command::new("nsenter");
         command.arg(format!("--net=/proc/{pid}/ns/net"));
         Ok(command)
