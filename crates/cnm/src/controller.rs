@@ -16,7 +16,7 @@ use crate::driver::{Driver, Firewall, Host, Registry};
 use crate::kernel::Kernel;
 use crate::model::{Network, Record, Scope};
 use crate::network_files::parse_servers;
-use crate::ports::PortTable;
+use crate::ports::Ports;
 use crate::remote::Plugins;
 use crate::resolv_conf::Overrides;
 use crate::state::{Entry, Remote, State};
@@ -170,7 +170,8 @@ impl Controller {
             search: config.dns_search.clone(),
             options: config.dns_options.clone(),
         };
-        let state = load(&config, &store, drivers, kernel.balances())?;
+        let ports = Arc::new(Ports::over(kernel.clone()));
+        let state = load(&config, &store, drivers, ports, kernel.balances())?;
         let (view, _) = watch::channel(Arc::new(state.overlay_view()));
         let refresh = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
@@ -214,7 +215,13 @@ impl Controller {
 }
 
 /// Everything that is stored, with what follows from it.
-fn load(config: &Config, store: &Store, drivers: Registry, balances: bool) -> Result<State> {
+fn load(
+    config: &Config,
+    store: &Store,
+    drivers: Registry,
+    ports: Arc<Ports>,
+    balances: bool,
+) -> Result<State> {
     let mut pools = match config.default_address_pools.is_empty() {
         true => ipam::Pools::local(),
         false => ipam::Pools::new(config.default_address_pools.clone()),
@@ -235,7 +242,7 @@ fn load(config: &Config, store: &Store, drivers: Registry, balances: bool) -> Re
         records: BTreeMap::new(),
         remote: BTreeMap::new(),
         pools,
-        ports: PortTable::default(),
+        ports,
         resolvers: BTreeMap::new(),
         caches: Caches::default(),
         host_gateway: config.host_gateway.clone(),

@@ -48,7 +48,7 @@ mod options;
 mod overlay;
 mod plug;
 mod plugged;
-mod ports;
+pub mod ports;
 mod publish;
 pub mod remote;
 mod resolv_conf;

@@ -22,6 +22,11 @@ pub struct Publish {
 }
 
 impl Publish {
+    /// Single ports: those that stay in step as one, in the order in which they are to be published.
+    pub fn join(all: Vec<Self>) -> Vec<Self> {
+        in_order(joined(all))
+    }
+
     fn is_exact(&self) -> bool {
         self.host.is_some_and(|(first, last)| first == last)
     }
@@ -56,7 +61,7 @@ pub fn published(ports: &BTreeMap<String, Option<Vec<PortBinding>>>) -> Result<V
             });
         }
     }
-    Ok(in_order(joined(all)))
+    Ok(Publish::join(all))
 }
 
 fn joined(mut all: Vec<Publish>) -> Vec<Publish> {

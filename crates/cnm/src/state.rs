@@ -14,7 +14,7 @@ use netstate::{Ns, Owned, Route, Row};
 use crate::driver::{Capability, Driver, Gateway, Host, Registry};
 use crate::model::{Endpoint, Network, Record};
 use crate::options;
-use crate::ports::PortTable;
+use crate::ports::Ports;
 use crate::resolver::Running;
 use crate::{NameRecord, Peer};
 
@@ -32,7 +32,7 @@ pub(crate) struct State {
     /// By network, known or not yet.
     pub remote: BTreeMap<String, Remote>,
     pub pools: Pools,
-    pub ports: PortTable,
+    pub ports: Arc<Ports>,
     /// By container.
     pub resolvers: BTreeMap<String, Running>,
     /// Of the host's own servers.
