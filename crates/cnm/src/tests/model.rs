@@ -199,7 +199,10 @@ async fn take(world: World, model: &mut Model, step: Step) -> World {
             model.broken = true;
             return world;
         }
-        Step::Crash(Action::Run(n), _) if model.containers.contains_key(&name(n)) => return world,
+        Step::Crash(Action::Run(n), _) if model.containers.contains_key(&name(n)) => {
+            model.broken = broken;
+            return world;
+        }
         Step::Crash(action, at) => {
             world.kernel.fail_in.store(0, Ordering::SeqCst);
             return crash(world, model, action, at).await.0;
