@@ -50,6 +50,34 @@ pub fn answer(data: &[u8]) {
     assert!(text.chars().count() <= 1024 && !text.chars().any(char::is_control));
 }
 
+/// What an engine asks of our driver: ids are names of files, and nothing is outside of its subnet.
+pub fn request(data: &[u8]) {
+    if let Some(network) = fuzzing::network(data) {
+        assert!(is_id(&network.id));
+        for pool in &network.pools {
+            assert_eq!(pool.subnet, pool.subnet.trunc());
+            let inside = pool.gateway.iter().chain(pool.aux.values());
+            assert!({ inside }.all(|ip| pool.subnet.contains(ip)));
+        }
+        if let Some(endpoint) = fuzzing::endpoint(data, &network) {
+            assert!(is_id(&endpoint.id) && is_link_name(&endpoint.ifname));
+            assert!({ endpoint.addresses() }.all(|a| network.pool_of(&a.addr()).is_some()));
+        }
+    }
+    for port in fuzzing::ports(data) {
+        assert!(port.target > 0 && port.count > 0);
+        assert!(port.target.checked_add(port.count - 1).is_some());
+        assert!(
+            port.host
+                .is_none_or(|(first, last)| first > 0 && first <= last)
+        );
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
 /// A file that says where a plugin is.
 pub fn specification(data: &[u8]) {
     let text = String::from_utf8_lossy(data);

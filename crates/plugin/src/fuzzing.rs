@@ -3,6 +3,7 @@
 use cnm::remote::{Answer, Assigned, GivenPool};
 use ipnet::IpNet;
 
+use crate::serve::read;
 use crate::wire;
 use crate::{find, ipam, network, options};
 
@@ -30,6 +31,22 @@ pub fn address(body: &[u8]) -> Option<IpNet> {
 
 pub fn refusal(body: &[u8]) -> String {
     wire::refusal(body)
+}
+
+/// Requests to our own driver.
+pub fn network(body: &[u8]) -> Option<cnm::model::Network> {
+    read::network(&wire::first(body).ok()?).ok()
+}
+
+pub fn endpoint(body: &[u8], network: &cnm::model::Network) -> Option<cnm::model::Endpoint> {
+    let endpoint = read::endpoint(&wire::first(body).ok()?, network);
+    endpoint.ok().map(|(endpoint, _)| endpoint)
+}
+
+pub fn ports(body: &[u8]) -> Vec<cnm::Publish> {
+    let request = wire::first::<wire::network::OfEndpoint>(body);
+    let ports = request.map(|r| read::ports(&r.options).unwrap_or_default());
+    ports.unwrap_or_default()
 }
 
 /// Text of a `.json`, of a `.spec`: the addresses that they give.

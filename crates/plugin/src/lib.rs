@@ -10,7 +10,9 @@
 //! A plugin is somebody else's program. It may be slow, dead, wrong or malicious: every call ends in time, every answer is
 //! bounded and checked before anybody acts on it, and no plugin waits for another one's answer.
 //!
-//! It decides nothing about networks and starts no programs.
+//! [`serve`] is the other side: our bridge driver as a plugin of somebody else's engine.
+//!
+//! Towards plugins it decides nothing about networks, and it starts no programs.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -21,6 +23,7 @@ mod ipam;
 mod network;
 mod options;
 mod registry;
+pub mod serve;
 mod tls;
 mod wire;
 

@@ -8,8 +8,8 @@ use crate::wire::network::{PortBinding, TransportPort};
 
 pub const GENERIC: &str = "com.docker.network.generic";
 pub const INTERNAL: &str = "com.docker.network.internal";
-const ENABLE_IPV4: &str = "com.docker.network.enable_ipv4";
-const ENABLE_IPV6: &str = "com.docker.network.enable_ipv6";
+pub const ENABLE_IPV4: &str = "com.docker.network.enable_ipv4";
+pub const ENABLE_IPV6: &str = "com.docker.network.enable_ipv6";
 const EXPOSED: &str = "com.docker.network.endpoint.exposedports";
 pub const PORTMAP: &str = "com.docker.network.portmap";
 
@@ -92,7 +92,7 @@ pub fn published(info: &Map<String, Value>) -> Vec<Mapping> {
 
 const PROTOCOLS: [(&str, u8); 3] = [("tcp", 6), ("udp", 17), ("sctp", 132)];
 
-fn number_of(protocol: &str) -> Option<u8> {
+pub fn number_of(protocol: &str) -> Option<u8> {
     let found = PROTOCOLS.iter().find(|(name, _)| *name == protocol);
     found.map(|(_, number)| *number)
 }

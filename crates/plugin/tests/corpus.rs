@@ -12,6 +12,11 @@ fn answer() {
 }
 
 #[test]
+fn request() {
+    corpus::replay("plugin_request", targets::request);
+}
+
+#[test]
 fn specification() {
     corpus::replay("plugin_specification", targets::specification);
 }

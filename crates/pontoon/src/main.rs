@@ -1,8 +1,9 @@
 //! The `pontoon` program: `pontoon daemon` (also when it is called `pontoond` or `dockerd`), what an administrator asks it
-//! (`pontoon drift`, `pontoon network explain`), `pontoon migrate`, and `pontoon lab`.
+//! (`pontoon drift`, `pontoon network explain`), `pontoon migrate`, `pontoon plugin`, and `pontoon lab`.
 //!
 //! Wiring only: flags and files in ([`flags`], [`settings`]), rooms put together ([`daemon`]), questions to a running
-//! daemon ([`operate`], over [`client`]), a node that changes its engine ([`migrate_command`]), labs for people ([`lab`]).
+//! daemon ([`operate`], over [`client`]), a node that changes its engine ([`migrate_command`]), our driver for somebody else's
+//! engine ([`plugin_command`]), labs for people ([`lab`]).
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ mod lab_command;
 mod migrate_command;
 mod notify;
 mod operate;
+mod plugin_command;
 mod settings;
 
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Some(("drift", m)) => operate::drift(m),
         Some(("network", m)) => operate::network(m),
         Some(("migrate", m)) => migrate_command::run(m).map(|()| true),
+        Some(("plugin", m)) => plugin_command::run(m).map(|()| true),
         Some(("lab", m)) => lab_command::run(m).map(|()| true),
         _ => Ok(true),
     };

@@ -42,7 +42,7 @@ pub fn answer<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
 }
 
 /// The object that the text begins with. A list would pass for one, field after field.
-fn first<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+pub fn first<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     let begin = body.iter().find(|b| !b.is_ascii_whitespace());
     if begin.is_some_and(|b| *b != b'{') {
         return Err(serde::de::Error::custom("expected an object"));

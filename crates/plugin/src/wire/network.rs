@@ -22,11 +22,20 @@ pub struct Capabilities {
 pub struct IpamData {
     #[serde(deserialize_with = "engine_types::null_default")]
     pub address_space: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "engine_types::null_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub pool: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "engine_types::null_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub gateway: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        deserialize_with = "engine_types::null_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub aux_addresses: BTreeMap<String, String>,
 }
 
@@ -51,13 +60,14 @@ pub struct OfNetwork {
     pub network: String,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GwAllocCheck {
-    #[serde(rename = "Options")]
+    #[serde(rename = "Options", deserialize_with = "engine_types::null_default")]
     pub options: Map<String, Value>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GwAllocChecked {
     #[serde(rename = "SkipIPv4", deserialize_with = "engine_types::null_default")]
