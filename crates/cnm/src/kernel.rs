@@ -13,8 +13,8 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     async fn set_many(&self, owners: Vec<Owned>) -> Result<(), netstate::Error>;
     /// Removes what carries our mark and no owner wants.
     async fn collect(&self) -> Result<usize, netstate::Error>;
-    /// Ends connections of the host's connection tracking.
-    async fn forget(&self, flows: Vec<Flows>) -> Result<usize, netstate::Error>;
+    /// Ends connections of a namespace's connection tracking.
+    async fn forget(&self, ns: Ns, flows: Vec<Flows>) -> Result<usize, netstate::Error>;
     /// Whether one of these links is on the host; an error when the kernel can make no links of that kind.
     async fn has_parent(
         &self,
@@ -40,8 +40,8 @@ impl Kernel for NetState {
     async fn collect(&self) -> Result<usize, netstate::Error> {
         NetState::collect(self).await
     }
-    async fn forget(&self, flows: Vec<Flows>) -> Result<usize, netstate::Error> {
-        NetState::forget(self, flows).await
+    async fn forget(&self, ns: Ns, flows: Vec<Flows>) -> Result<usize, netstate::Error> {
+        NetState::forget(self, ns, flows).await
     }
     async fn has_parent(
         &self,

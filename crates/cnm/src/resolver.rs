@@ -56,6 +56,7 @@ impl Running {
                 // Where connection tracking has not begun.
                 priority: -300,
                 drop_by_default: false,
+                device: None,
             }),
         };
         let is = |field, not, value| Statement::Match { field, not, value };

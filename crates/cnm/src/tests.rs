@@ -66,7 +66,7 @@ impl Kernel for FakeKernel {
         self.step().await;
         Ok(0)
     }
-    async fn forget(&self, flows: Vec<netstate::Flows>) -> Result<usize, netstate::Error> {
+    async fn forget(&self, _ns: Ns, flows: Vec<netstate::Flows>) -> Result<usize, netstate::Error> {
         self.step().await;
         self.forgotten.lock().unwrap().extend(flows);
         Ok(0)

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use engine_types::{Error, Result};
-use netstate::{Flows, Owned};
+use netstate::{Flows, Ns, Owned};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::controller::Inner;
@@ -102,7 +102,7 @@ impl Inner {
         };
         // While nobody else can have the addresses and ports yet.
         if !ended.is_empty()
-            && let Err(error) = self.kernel.forget(ended).await
+            && let Err(error) = self.kernel.forget(Ns::Host, ended).await
         {
             tracing::debug!(container = scene.container, %error, "connections of what has gone live on");
         }

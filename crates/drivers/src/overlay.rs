@@ -212,6 +212,7 @@ fn untracked(port: u16) -> Vec<Row> {
                     hook,
                     priority: RAW,
                     drop_by_default: false,
+                    device: None,
                 }),
             }),
             Row::NftRule(Rule {

@@ -11,13 +11,13 @@ use rustix::io::Errno;
 use crate::netlink::wire::{self, Msg, attr};
 use crate::netlink::{Nack, Socket};
 
-/// Connections of the host's namespace to forget.
+/// Connections of a namespace to forget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flows {
     /// Those that this address began, and those that it answers, also behind a translation.
     Of(IpAddr),
-    /// UDP that was sent to one of these ports of the host, the first to the last; at any of its addresses, of the same
-    /// family, for an unspecified one.
+    /// UDP that was sent to one of these ports, the first to the last; at any address of the same family for an
+    /// unspecified one.
     ToUdp(IpAddr, u16, u16),
 }
 

@@ -28,6 +28,8 @@ pub enum Item {
     NexthopGroup(u32),
     /// Destination and table.
     Route(IpNet, u32),
+    /// Mark, mask and table.
+    MarkRule(u32, u32, u32),
     Neighbour(String, IpAddr),
     Client(Ipv4Net),
     Service(u32, Ipv4Addr),
@@ -95,6 +97,12 @@ impl Row {
             Row::Nexthop(n) => (&n.ns, Item::Nexthop(n.id)),
             Row::NexthopGroup(n) => (&n.ns, Item::NexthopGroup(n.id)),
             Row::GroupRoute { ns, dst, .. } => (ns, Item::Route(dst.trunc(), MAIN_TABLE)),
+            Row::MarkRule {
+                ns,
+                mark,
+                mask,
+                table,
+            } => (ns, Item::MarkRule(*mark, *mask, *table)),
             Row::Client { ns, subnet, .. } => (ns, Item::Client(*subnet)),
             Row::Service {
                 network, address, ..

@@ -125,9 +125,9 @@ impl NetState {
         self.call(Core::collect).await
     }
 
-    /// Makes the host's connection tracking forget these, once. Returns how many there were.
-    pub async fn forget(&self, flows: Vec<Flows>) -> Result<usize, Error> {
-        self.call(move |core| core.forget(&flows)).await?
+    /// Makes a namespace's connection tracking forget these, once. Returns how many there were.
+    pub async fn forget(&self, ns: Ns, flows: Vec<Flows>) -> Result<usize, Error> {
+        self.call(move |core| core.forget(&ns, &flows)).await?
     }
 
     /// Whether one of these links is in the host's namespace, to make links of that kind on; an error when the kernel has

@@ -8,6 +8,8 @@ pub enum Family {
     Ip6,
     Inet,
     Bridge,
+    /// One link's frames: see [`Hook::Egress`].
+    Netdev,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +32,8 @@ pub struct Base {
     pub hook: Hook,
     pub priority: i32,
     pub drop_by_default: bool,
+    /// Of a [`Family::Netdev`] chain, the link that it is on.
+    pub device: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +50,8 @@ pub enum Hook {
     Forward,
     Output,
     Postrouting,
+    /// Frames that are about to leave by a link ([`Family::Netdev`] only).
+    Egress,
 }
 
 /// A named set, or a map when `data` is given. Keys and data are concatenations of typed fields.
@@ -130,6 +136,16 @@ pub enum Field {
     EtherSaddr,
 }
 
+/// Four bytes of a packet or of what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Word {
+    MetaMark,
+    CtMark,
+    /// The last four of the frame's source address.
+    EtherSaddr,
+    EtherDaddr,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Statement {
     /// `field == value` or, negated, `field != value`.
@@ -195,10 +211,23 @@ pub enum Statement {
         key: Vec<Field>,
         map: String,
     },
+    /// `dnat to numgen random mod of map @map`: each connection to one of as many addresses, which the map numbers from 0 on
+    /// as marks.
+    DnatToAny {
+        of: u32,
+        map: String,
+    },
     /// `dup to via`: a copy of the packet goes out by the route to this neighbour.
     Dup(std::net::IpAddr),
     SetMetaMark(u32),
     SetCtMark(u32),
+    /// `to set from`, byte by byte.
+    Copy {
+        from: Word,
+        to: Word,
+    },
+    /// `tcp flags & syn == syn tcp option maxseg size set size`: never to a larger one. The last statement of its rule.
+    ClampMss(u16),
     /// `udp dport set port`: this packet's port and no more, without connection tracking.
     SetPort {
         /// tcp or udp, and the rule has made sure of it.

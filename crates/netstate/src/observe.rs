@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::apply::Kernel;
 use crate::desired::{Change, Desired};
 use crate::key::{Item, Key};
-use crate::rt::{entry, link, nexthop};
+use crate::rt::{entry, link, nexthop, rule};
 use crate::{
     Error, IpvlanFlag, IpvlanMode, Link, LinkKind, MacvlanMode, Ns, Parent, Row, VethPeer,
 };
@@ -27,8 +27,8 @@ impl Kernel {
         let failed = |nack: crate::netlink::Nack| {
             Error::new(format!("cannot observe netns {ns}"), nack.errno)
         };
-        let (mut addresses, mut routes, mut neighbours, mut nexthops) =
-            (sweep, sweep, sweep, sweep);
+        let (mut addresses, mut routes, mut neighbours, mut nexthops, mut rules) =
+            (sweep, sweep, sweep, sweep, sweep);
         let mut keys = Vec::new();
         for (key, row) in desired.in_ns(ns) {
             match row {
@@ -36,6 +36,7 @@ impl Kernel {
                 Row::Route(_) | Row::GroupRoute { .. } => routes = true,
                 Row::Nexthop(_) | Row::NexthopGroup(_) => nexthops = true,
                 Row::Neighbour { .. } => neighbours = true,
+                Row::MarkRule { .. } => rules = true,
                 Row::Sysctl { key: name, .. } => keys.push((key.clone(), name.as_str())),
                 _ => {}
             }
@@ -59,6 +60,7 @@ impl Kernel {
         dumps.extend(routes.then(entry::dump_routes));
         dumps.extend(nexthops.then(nexthop::dump));
         dumps.extend(neighbours.then(entry::dump_neighbours));
+        dumps.extend(rules.then(rule::dump));
         dumps.extend(vxlans.into_iter().map(entry::dump_fdb));
         for dump in dumps {
             for (kind, body) in space.rt.dump(dump).map_err(failed)? {
@@ -248,14 +250,17 @@ fn strays(
     };
     for (key, there) in &seen.entries {
         let link = entry::link_of(&there.row).and_then(|name| seen.links.get(name));
-        let of_group = matches!(there.row, Row::NexthopGroup(_) | Row::GroupRoute { .. });
-        if link.is_none() && !of_group {
+        let of_ns = matches!(
+            there.row,
+            Row::NexthopGroup(_) | Row::GroupRoute { .. } | Row::MarkRule { .. }
+        );
+        if link.is_none() && !of_ns {
             continue;
         }
         // A route may be on somebody else's link in our own namespaces only: two daemons share one protocol number.
         let ours = link.is_some_and(|link| is_ours(ns, link, mark))
             || matches!((ns, &key.item), (Ns::Named(_), Item::Route(..)))
-            || (of_group && matches!(ns, Ns::Named(_)));
+            || (of_ns && matches!(ns, Ns::Named(_)));
         let permanent = there.whole || !matches!(key.item, Item::Neighbour(..) | Item::Fdb(..));
         if ours && there.ours && permanent && !wanted.contains(key) {
             stray(there.row.clone());

@@ -53,6 +53,13 @@ pub enum Row {
         /// That the group is on.
         link: String,
     },
+    /// IPv4 packets whose mark under `mask` is `mark` are routed by `table`.
+    MarkRule {
+        ns: Ns,
+        mark: u32,
+        mask: u32,
+        table: u32,
+    },
     /// Sockets in `ns` that connect to an address of `subnet` are looked after by the services of `network`.
     Client {
         ns: Ns,

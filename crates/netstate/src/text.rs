@@ -70,6 +70,16 @@ impl Display for Row {
             Row::GroupRoute { ns, dst, group, .. } => {
                 write!(f, "route {dst} nhid {group}{}", In(ns))
             }
+            Row::MarkRule {
+                ns,
+                mark,
+                mask,
+                table,
+            } => write!(
+                f,
+                "rule fwmark {mark:#x}/{mask:#x} lookup {table}{}",
+                In(ns)
+            ),
             Row::Client {
                 ns,
                 subnet,

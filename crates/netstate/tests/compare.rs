@@ -49,6 +49,7 @@ fn rows() -> Vec<Row> {
             hook: Hook::Forward,
             priority: 0,
             drop_by_default: false,
+            device: None,
         }),
     }));
     rows

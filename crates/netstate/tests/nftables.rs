@@ -26,6 +26,7 @@ fn base(table: &Table, name: &str, kind: BaseKind, hook: Hook, priority: i32) ->
             hook,
             priority,
             drop_by_default: false,
+            device: None,
         }),
     })
 }

@@ -114,7 +114,11 @@ pub(super) fn rank(row: &Row) -> u8 {
         Row::Netns(_) => 0,
         Row::Link(_) => 1,
         Row::Address { .. } => 2,
-        Row::Route(_) | Row::Nexthop(_) | Row::NexthopGroup(_) | Row::GroupRoute { .. } => 3,
+        Row::Route(_)
+        | Row::Nexthop(_)
+        | Row::NexthopGroup(_)
+        | Row::GroupRoute { .. }
+        | Row::MarkRule { .. } => 3,
         Row::Sysctl { .. } => 4,
         Row::Neighbour { .. } => 5,
         Row::Fdb { .. } | Row::Client { .. } | Row::Service { .. } => 6,

@@ -320,6 +320,7 @@ impl Ip {
                 hook,
                 priority,
                 drop_by_default: false,
+                device: None,
             }),
         });
         let rules = (1..).zip(rules).map(|(order, body)| {

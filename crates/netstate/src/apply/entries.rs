@@ -166,8 +166,8 @@ impl Run<'_> {
                 continue;
             };
             match row {
-                // An address is all key.
-                Row::Address { .. } => continue,
+                // All of it is key.
+                Row::Address { .. } | Row::MarkRule { .. } => continue,
                 Row::Route(Route { dst, .. }) | Row::GroupRoute { dst, .. } => {
                     let space = self.kernel.spaces.get(ns)?;
                     let replies = space

@@ -1,7 +1,7 @@
 //! From changed rows to a changed kernel.
 //!
 //! Order: entries and links go, namespaces come, nftables changes (each namespace's in one transaction), then links,
-//! sysctls, entries and services come, namespaces go. So rules stand before the traffic that they are for can flow.
+//! chains on links, sysctls, entries and services come, namespaces go. So rules stand before the traffic that they are for can flow.
 
 mod balance;
 mod entries;
@@ -247,8 +247,10 @@ impl Run<'_> {
         for change in wanted.iter().filter(|c| c.key.item == Item::Netns) {
             self.make_netns(change)?;
         }
+        let mut of_link_chains = BTreeMap::new();
         for (ns, work) in &mut work {
             if !dead.contains(ns) {
+                of_link_chains.insert(ns, work.split_of_links());
                 self.nftables(ns, work)?;
             } else {
                 // It goes with its namespace.
@@ -261,6 +263,9 @@ impl Run<'_> {
             .partition(|c| sysctl::is_of_link(&c.key));
         self.write_sysctls(&plain)?;
         self.make_links(&wanted)?;
+        for (ns, mut work) in of_link_chains {
+            self.nftables(ns, &mut work)?;
+        }
         self.write_sysctls(&of_links)?;
         self.make_entries(&wanted)?;
         self.balance(&wanted)?;

@@ -29,8 +29,8 @@ use crate::{Config, Error, Flows, Ns, Owned, Stats, flows};
 const JOBS: usize = 64;
 const AUDIT_EVERY: Duration = Duration::from_secs(30);
 
-/// Multicast groups: link, neighbour, IPv4 and IPv6 addresses and routes, nexthops.
-const ROUTE_GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 31;
+/// Multicast groups: link, neighbour, IPv4 addresses, routes and rules, IPv6 addresses and routes, nexthops.
+const ROUTE_GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 31;
 /// `NFNLGRP_NFTABLES`
 const NFTABLES_GROUP: u32 = 1 << 6;
 
@@ -248,9 +248,9 @@ impl Core {
         Ok(found.iter().any(Option::is_some))
     }
 
-    pub fn forget(&mut self, flows: &[Flows]) -> Result<usize, Error> {
+    pub fn forget(&mut self, ns: &Ns, flows: &[Flows]) -> Result<usize, Error> {
         let what = "cannot forget connections";
-        let space = self.kernel.spaces.get(&Ns::Host)?;
+        let space = self.kernel.spaces.get(ns)?;
         let socket = space.nft().map_err(|e| Error::new(what, e))?;
         flows::forget(socket, flows).map_err(|nack| Error::new(what, nack.errno))
     }

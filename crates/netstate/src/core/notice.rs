@@ -11,7 +11,7 @@ use crate::key::{Item, Key, NftItem};
 use crate::netlink::wire;
 use crate::nf;
 use crate::nft::Table;
-use crate::rt::{entry, link, nexthop};
+use crate::rt::{entry, link, nexthop, rule};
 
 /// Changes come in bursts: how long to wait for the rest.
 const DEBOUNCE: Duration = Duration::from_millis(20);
@@ -138,7 +138,11 @@ fn notice(
     };
     let gone = matches!(
         raw.kind,
-        entry::RTM_DELADDR | entry::RTM_DELROUTE | entry::RTM_DELNEIGH | nexthop::RTM_DELNEXTHOP
+        entry::RTM_DELADDR
+            | entry::RTM_DELROUTE
+            | entry::RTM_DELNEIGH
+            | nexthop::RTM_DELNEXTHOP
+            | rule::RTM_DELRULE
     );
     let wanted = desired.get(&seen.row.key());
     if wanted.is_some_and(|row| gone || !seen.whole || !entry::same(row, &seen.row)) {

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::data;
 use crate::netlink::wire::Msg;
-use crate::nft::{Family, Field, Rule, Set, Statement, Type, Value};
+use crate::nft::{Family, Field, Rule, Set, Statement, Type, Value, Word};
 
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_EXPR_NAME: u16 = 1;
@@ -32,8 +32,17 @@ const ESTABLISHED_RELATED: u32 = 2 | 4;
 /// IPS_DST_NAT in a `ct status`.
 const TRANSLATED: u32 = 1 << 5;
 
+/// NFT_NG_RANDOM
+const RANDOM: u32 = 1;
+
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+/// Offset of the flags in a TCP header, and the one that begins a connection.
+const TCP_FLAGS: u32 = 13;
+const SYN: u8 = 2;
+/// NFT_EXTHDR_OP_TCPOPT, and the option of the largest segment: two bytes behind its kind and length.
+const TCP_OPTION: u32 = 1;
+const MAXSEG: u8 = 2;
 /// The internet's checksum is to be kept right.
 const CSUM_INET: u32 = 1;
 
@@ -59,6 +68,24 @@ enum Source {
     Payload { base: u32, offset: u32 },
     Meta(u32),
     Ct(u32),
+}
+
+/// Bytes of a [`Word`].
+const WORD: u32 = 4;
+
+impl Word {
+    fn source(self) -> Source {
+        let ether = |offset| Source::Payload {
+            base: LINK_LAYER,
+            offset,
+        };
+        match self {
+            Word::MetaMark => Source::Meta(META_MARK),
+            Word::CtMark => Source::Ct(CT_MARK),
+            Word::EtherDaddr => ether(2),
+            Word::EtherSaddr => ether(8),
+        }
+    }
 }
 
 impl Field {
@@ -173,7 +200,7 @@ impl Writer<'_> {
                 self.meta(META_NFPROTO, REG32);
                 self.cmp(CMP_EQ, REG32, &[wanted]);
             }
-            Family::Bridge => {
+            Family::Bridge | Family::Netdev => {
                 let ether_type: u16 = if wanted == NFPROTO_IPV4 {
                     0x0800
                 } else {
@@ -186,16 +213,38 @@ impl Writer<'_> {
     }
 
     fn load(&mut self, field: Field, reg: u32) {
-        match field.source() {
+        self.get(field.source(), field.kind().bytes() as u32, reg);
+    }
+
+    fn get(&mut self, source: Source, bytes: u32, reg: u32) {
+        match source {
             Source::Payload { base, offset } => self.expr("payload", |m| {
-                m.be32(1, reg)
-                    .be32(2, base)
-                    .be32(3, offset)
-                    .be32(4, field.kind().bytes() as u32);
+                m.be32(1, reg).be32(2, base).be32(3, offset).be32(4, bytes);
             }),
             Source::Meta(key) => self.meta(key, reg),
             Source::Ct(key) => self.expr("ct", |m| {
                 m.be32(1, reg).be32(2, key);
+            }),
+        }
+    }
+
+    /// Writes the first register to where a field comes from. `checksum`: its kind and its place behind `base`.
+    fn put(&mut self, target: Source, bytes: u32, checksum: Option<(u32, u32)>) {
+        match target {
+            Source::Payload { base, offset } => self.expr("payload", |m| {
+                m.be32(2, base)
+                    .be32(3, offset)
+                    .be32(4, bytes)
+                    .be32(5, REG32);
+                if let Some((kind, place)) = checksum {
+                    m.be32(6, kind).be32(7, place);
+                }
+            }),
+            Source::Meta(key) => self.expr("meta", |m| {
+                m.be32(2, key).be32(3, REG32);
+            }),
+            Source::Ct(key) => self.expr("ct", |m| {
+                m.be32(2, key).be32(4, REG32);
             }),
         }
     }
@@ -376,16 +425,48 @@ impl Writer<'_> {
                 self.lookup(map, Some(REG32), false);
                 self.nat(DNAT, family, &ports);
             }
+            Statement::DnatToAny { of, map } => {
+                let found = set(map).ok_or_else(|| format!("there is no map {map}"))?;
+                let family = match (found.key.as_slice(), found.data.as_deref()) {
+                    ([Type::Mark], Some([Type::Ipv4])) => NFPROTO_IPV4,
+                    ([Type::Mark], Some([Type::Ipv6])) => NFPROTO_IPV6,
+                    _ => return Err(format!("map {map} does not number addresses")),
+                };
+                self.expr("numgen", |m| {
+                    m.be32(1, REG32).be32(2, *of).be32(3, RANDOM);
+                });
+                self.lookup(map, Some(REG32), false);
+                self.nat(DNAT, family, &[]);
+            }
             Statement::SetMetaMark(mark) => {
                 self.immediate(REG32, &mark.to_ne_bytes());
-                self.expr("meta", |m| {
-                    m.be32(2, META_MARK).be32(3, REG32);
-                });
+                self.put(Source::Meta(META_MARK), WORD, None);
             }
             Statement::SetCtMark(mark) => {
                 self.immediate(REG32, &mark.to_ne_bytes());
-                self.expr("ct", |m| {
-                    m.be32(2, CT_MARK).be32(4, REG32);
+                self.put(Source::Ct(CT_MARK), WORD, None);
+            }
+            Statement::Copy { from, to } => {
+                self.get(from.source(), WORD, REG32);
+                self.put(to.source(), WORD, None);
+            }
+            Statement::ClampMss(size) => {
+                self.load(Field::L4Proto, REG32);
+                self.cmp(CMP_EQ, REG32, &[TCP]);
+                let flags = Source::Payload {
+                    base: TRANSPORT,
+                    offset: TCP_FLAGS,
+                };
+                self.get(flags, 1, REG32);
+                self.mask(REG32, &[SYN]);
+                self.cmp(CMP_EQ, REG32, &[SYN]);
+                self.immediate(REG32, &size.to_be_bytes());
+                self.expr("exthdr", |m| {
+                    m.u8(2, MAXSEG)
+                        .be32(3, 2)
+                        .be32(4, 2)
+                        .be32(6, TCP_OPTION)
+                        .be32(7, REG32);
                 });
             }
             Statement::SetPort {
@@ -398,19 +479,11 @@ impl Writer<'_> {
                     UDP => 6,
                     _ => return Err(format!("no port of protocol {protocol} can be set")),
                 };
-                let (Type::Port, Source::Payload { base, offset }) = (field.kind(), field.source())
-                else {
+                if field.kind() != Type::Port {
                     return Err(format!("{field} is not a port"));
-                };
+                }
                 self.immediate(REG32, &to.to_be_bytes());
-                self.expr("payload", |m| {
-                    m.be32(2, base)
-                        .be32(3, offset)
-                        .be32(4, 2)
-                        .be32(5, REG32)
-                        .be32(6, CSUM_INET)
-                        .be32(7, checksum);
-                });
+                self.put(field.source(), 2, Some((CSUM_INET, checksum)));
             }
         }
         Ok(())

@@ -34,6 +34,7 @@ pub(super) const CHAIN_POLICY: u16 = 5;
 pub(super) const CHAIN_TYPE: u16 = 7;
 pub(super) const HOOK_NUM: u16 = 1;
 pub(super) const HOOK_PRIORITY: u16 = 2;
+pub(super) const HOOK_DEVICE: u16 = 3;
 
 pub(super) const SET_NAME: u16 = 2;
 pub(super) const SET_FLAGS: u16 = 3;
@@ -75,15 +76,21 @@ impl Family {
         match self {
             Family::Inet => 1,
             Family::Ip => 2,
+            Family::Netdev => 5,
             Family::Bridge => 7,
             Family::Ip6 => 10,
         }
     }
 
     pub(super) fn from_number(number: u8) -> Option<Self> {
-        [Family::Inet, Family::Ip, Family::Bridge, Family::Ip6]
-            .into_iter()
-            .find(|f| f.number() == number)
+        let all = [
+            Family::Inet,
+            Family::Ip,
+            Family::Netdev,
+            Family::Bridge,
+            Family::Ip6,
+        ];
+        all.into_iter().find(|f| f.number() == number)
     }
 }
 
@@ -95,7 +102,23 @@ impl Hook {
             Hook::Forward => 2,
             Hook::Output => 3,
             Hook::Postrouting => 4,
+            // Numbers are the family's.
+            Hook::Egress => 1,
         }
+    }
+
+    pub(super) fn from_number(family: Family, number: u32) -> Option<Self> {
+        let hooks: &[Hook] = match family {
+            Family::Netdev => &[Hook::Egress],
+            _ => &[
+                Hook::Prerouting,
+                Hook::Input,
+                Hook::Forward,
+                Hook::Output,
+                Hook::Postrouting,
+            ],
+        };
+        hooks.iter().find(|h| h.number() == number).copied()
     }
 }
 
@@ -148,6 +171,9 @@ pub fn add_chain(chain: &Chain) -> Msg {
         msg.nest(CHAIN_HOOK, |m| {
             m.be32(HOOK_NUM, base.hook.number())
                 .be32(HOOK_PRIORITY, base.priority as u32);
+            if let Some(device) = &base.device {
+                m.str(HOOK_DEVICE, device);
+            }
         });
         msg.be32(CHAIN_POLICY, (!base.drop_by_default).into())
             .str(CHAIN_TYPE, base.kind.name());

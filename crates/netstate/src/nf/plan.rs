@@ -7,7 +7,7 @@ use super::view::{Effect, View};
 use crate::desired::{Change, Desired};
 use crate::key::{Item, Key, NftItem, rule_hash};
 use crate::netlink::wire::Msg;
-use crate::nft::{Chain, Element, Set, Table};
+use crate::nft::{Chain, Element, Family, Set, Table};
 use crate::{Error, Row};
 
 /// What is to be done in one namespace.
@@ -28,6 +28,19 @@ impl Work {
             .chain(self.rebuild.iter().cloned())
             .chain(reflow)
             .collect()
+    }
+
+    /// Takes out what is about chains on links, which come after their links.
+    pub fn split_of_links(&mut self) -> Work {
+        let of_links = |table: &Table| table.family == Family::Netdev;
+        let changes = self
+            .changes
+            .extract_if(.., |c| c.key.table().as_ref().is_some_and(of_links));
+        Work {
+            changes: changes.collect(),
+            rebuild: self.rebuild.extract_if(.., of_links).collect(),
+            reflow: self.reflow.extract_if(.., |(t, _)| of_links(t)).collect(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -132,7 +145,9 @@ fn handle(view: &View, key: &Key) -> Option<u64> {
 /// Whether two chains differ in their policy at most.
 fn same_place(a: &Chain, b: &Chain) -> bool {
     match (&a.base, &b.base) {
-        (Some(a), Some(b)) => (a.kind, a.hook, a.priority) == (b.kind, b.hook, b.priority),
+        (Some(a), Some(b)) => {
+            (a.kind, a.hook, a.priority, &a.device) == (b.kind, b.hook, b.priority, &b.device)
+        }
         (a, b) => a == b,
     }
 }

@@ -118,20 +118,14 @@ fn chain(table: &Table, body: &[u8]) -> Option<Chain> {
     let base = field(body, o::CHAIN_HOOK).and_then(|hook| {
         let kind = wire::text(field(body, o::CHAIN_TYPE)?);
         let number = wire::be32(attr(hook, o::HOOK_NUM)?)?;
-        let hooks = [
-            Hook::Prerouting,
-            Hook::Input,
-            Hook::Forward,
-            Hook::Output,
-            Hook::Postrouting,
-        ];
         Some(Base {
             kind: [BaseKind::Filter, BaseKind::Nat, BaseKind::Route]
                 .into_iter()
                 .find(|k| k.name() == kind)?,
-            hook: hooks.into_iter().find(|h| h.number() == number)?,
+            hook: Hook::from_number(table.family, number)?,
             priority: wire::be32(attr(hook, o::HOOK_PRIORITY)?)? as i32,
             drop_by_default: self::number(body, o::CHAIN_POLICY)? == 0,
+            device: attr(hook, o::HOOK_DEVICE).map(wire::text),
         })
     });
     Some(Chain {

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::nft::{
     BaseKind, Chain, Element, Family, Field, Hook, Rule, Set, Statement, Table, Type, Value,
-    Verdict,
+    Verdict, Word,
 };
 use crate::text::In;
 
@@ -15,6 +15,7 @@ impl Display for Family {
             Family::Ip6 => "ip6",
             Family::Inet => "inet",
             Family::Bridge => "bridge",
+            Family::Netdev => "netdev",
         })
     }
 }
@@ -49,17 +50,18 @@ impl Display for Chain {
                 Hook::Forward => "forward",
                 Hook::Output => "output",
                 Hook::Postrouting => "postrouting",
+                Hook::Egress => "egress",
             };
             let policy = if base.drop_by_default {
                 "drop"
             } else {
                 "accept"
             };
-            write!(
-                f,
-                " {{ type {kind} hook {hook} priority {}; policy {policy}; }}",
-                base.priority
-            )?;
+            write!(f, " {{ type {kind} hook {hook}")?;
+            if let Some(device) = &base.device {
+                write!(f, " device \"{device}\"")?;
+            }
+            write!(f, " priority {}; policy {policy}; }}", base.priority)?;
         }
         In(&self.table.ns).fmt(f)
     }
@@ -211,6 +213,17 @@ impl Display for Field {
     }
 }
 
+impl Display for Word {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Word::MetaMark => "meta mark",
+            Word::CtMark => "ct mark",
+            Word::EtherSaddr => "@ll,64,32",
+            Word::EtherDaddr => "@ll,16,32",
+        })
+    }
+}
+
 fn equals(not: bool) -> &'static str {
     if not { "!= " } else { "" }
 }
@@ -248,6 +261,16 @@ impl Display for Statement {
             Statement::Dnat { to, port } => nat(f, "dnat", *to, *port),
             Statement::SnatMap { key, map } => by_map(f, "snat", key, map),
             Statement::DnatMap { key, map } => by_map(f, "dnat", key, map),
+            Statement::DnatToAny { of, map } => {
+                write!(f, "dnat to numgen random mod {of} map @{map}")
+            }
+            Statement::Copy { from, to } => write!(f, "{to} set {from}"),
+            Statement::ClampMss(size) => {
+                write!(
+                    f,
+                    "tcp flags & syn == syn tcp option maxseg size set {size}"
+                )
+            }
             Statement::SetMetaMark(mark) => write!(f, "meta mark set {mark:#x}"),
             Statement::SetCtMark(mark) => write!(f, "ct mark set {mark:#x}"),
             Statement::SetPort {

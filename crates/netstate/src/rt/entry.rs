@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{OURS, nexthop};
+use super::{OURS, nexthop, rule};
 use crate::key::MAIN_TABLE;
 use crate::netlink::wire::{self, Msg, attr, attrs, ip_bytes};
 use crate::{Mac, Ns, Route, Row};
@@ -70,6 +70,8 @@ pub fn link_of(row: &Row) -> Option<&str> {
         Row::Route(route) => Some(&route.link),
         Row::Nexthop(nexthop) => Some(&nexthop.link),
         Row::NexthopGroup(group) => Some(&group.link),
+        // Which every namespace has.
+        Row::MarkRule { .. } => Some("lo"),
         _ => None,
     }
 }
@@ -97,6 +99,12 @@ pub fn message(row: &Row, index: u32, verb: Verb) -> Option<Msg> {
         }
         Row::Nexthop(n) => nexthop::single(n, index, kind(nexthop::RTM_NEWNEXTHOP), flags),
         Row::NexthopGroup(n) => nexthop::group(n, kind(nexthop::RTM_NEWNEXTHOP), flags),
+        Row::MarkRule {
+            mark, mask, table, ..
+        } => {
+            let verb = (kind(rule::RTM_NEWRULE), verb != Verb::Delete);
+            rule::message(*mark, *mask, *table, verb)
+        }
         Row::Neighbour { ip, mac, .. } => {
             let mut msg = neighbour(family(*ip), 0, index, kind(RTM_NEWNEIGH), flags);
             msg.put(NDA_DST, &ip_bytes(*ip));
@@ -224,6 +232,7 @@ pub fn parse(kind: u16, body: &[u8], ns: &Ns, names: &BTreeMap<u32, String>) -> 
         RTM_NEWADDR | RTM_DELADDR => parse_address(body, ns, names),
         RTM_NEWROUTE | RTM_DELROUTE => parse_route(body, ns, names),
         RTM_NEWNEIGH | RTM_DELNEIGH => parse_neighbour(body, ns, names),
+        rule::RTM_NEWRULE | rule::RTM_DELRULE => rule::parse(body, ns),
         nexthop::RTM_NEWNEXTHOP | nexthop::RTM_DELNEXTHOP => nexthop::parse(body, ns, names),
         _ => None,
     }

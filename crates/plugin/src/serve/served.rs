@@ -9,7 +9,7 @@ use cnm::driver::Driver as _;
 use cnm::model::{Endpoint, Joined, Mapping, Network};
 use cnm::ports::{Ports, Way, Ways};
 use engine_types::{Error, Result};
-use netstate::{Flows, NetState};
+use netstate::{Flows, NetState, Ns};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -415,7 +415,7 @@ impl Served {
     }
 
     async fn forget(&self, flows: Vec<Flows>) {
-        if let Err(error) = self.kernel.forget(flows).await {
+        if let Err(error) = self.kernel.forget(Ns::Host, flows).await {
             tracing::debug!(%error, "connections of what has gone live on");
         }
     }
