@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use cnm::Controller;
+use cnm::{Controller, SwarmNetwork};
 use engine::Engine;
+use engine_types::{Error, Result};
+use ipnet::IpNet;
 use swarm::agent::{Dependencies, Executor, TaskController};
 use swarm_wire::pb;
 use tokio::sync::mpsc;
@@ -113,17 +115,12 @@ impl Executor for NodeExecutor {
         self.shared
             .vxlan_port
             .store(node.vxlanudp_port, Ordering::Relaxed);
-        for network in node.attachments.iter().filter_map(|a| a.network.as_ref()) {
-            if !network.spec.as_ref().is_some_and(|s| s.ingress) {
-                continue;
-            }
-            let known = match convert::swarm_network(network, node.vxlanudp_port) {
-                Ok(n) => self.networks.swarm_network(n).await,
-                Err(e) => Err(e),
-            };
-            if let Err(e) = known {
-                error!(network = network.id, error = %e, "cannot set up the ingress network");
-            }
+        let placed = match ingress_place(node) {
+            Ok(place) => self.networks.set_ingress(place).await,
+            Err(e) => Err(e),
+        };
+        if let Err(e) = placed {
+            error!(error = %e, "this node is no way into the routing mesh");
         }
     }
 
@@ -186,6 +183,22 @@ impl Executor for NodeExecutor {
     ) -> Option<mpsc::Receiver<pb::LogMessage>> {
         Some(logs::of_task(self.engine.clone(), task_id, options))
     }
+}
+
+/// The ingress network, and the node's address there.
+fn ingress_place(node: &pb::Node) -> Result<Option<(SwarmNetwork, IpNet)>> {
+    let ingress = node.attachments.iter().find_map(|a| {
+        let network = a.network.as_ref()?;
+        let is = network.spec.as_ref().is_some_and(|s| s.ingress);
+        Some((network, a.addresses.first()?)).filter(|_| is)
+    });
+    let Some((network, address)) = ingress else {
+        return Ok(None);
+    };
+    let bad = |_| Error::invalid(format!("invalid address of this node: \"{address}\""));
+    let address = address.parse().map_err(bad)?;
+    let network = convert::swarm_network(network, node.vxlanudp_port)?;
+    Ok(Some((network, address)))
 }
 
 fn memory_bytes() -> i64 {

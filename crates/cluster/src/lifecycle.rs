@@ -167,6 +167,9 @@ impl Cluster {
             }
             let networks = inner.local_swarm_networks().await;
             member.agent.clone().stop(true).await;
+            if let Err(e) = inner.networks.set_ingress(None).await {
+                warn!(error = %e, "this node's way into the routing mesh stays");
+            }
             inner.disconnect_all(&networks).await;
             if let Some(glue) = member.executor.glue.lock().await.take() {
                 glue.gossip.leave().await;

@@ -124,7 +124,7 @@ impl Inner {
     pub async fn resume(self: &Arc<Self>) -> Result<()> {
         let dir = &self.config.dir;
         let Some(stored) = stored::load(dir)? else {
-            return Ok(());
+            return self.networks.set_ingress(None).await;
         };
         let addresses = Addresses::load(&stored).ok_or_else(|| {
             Error::system(format!(

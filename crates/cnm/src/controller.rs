@@ -14,6 +14,7 @@ use crate::create::random_id;
 use crate::default_bridge::DefaultBridge;
 use crate::driver::{Driver, Firewall, Host, Registry};
 use crate::kernel::Kernel;
+use crate::mesh::MeshPorts;
 use crate::model::{Network, Record, Scope};
 use crate::network_files::parse_servers;
 use crate::ports::Ports;
@@ -243,6 +244,7 @@ fn load(
         remote: BTreeMap::new(),
         pools,
         ports,
+        mesh: MeshPorts::default(),
         resolvers: BTreeMap::new(),
         caches: Caches::default(),
         host_gateway: config.host_gateway.clone(),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use engine_types::{Error, Result};
+use ipnet::IpNet;
 use netstate::{Ns, Row};
 
 use crate::Peer;
@@ -80,6 +81,27 @@ impl Service {
     /// Every backend can be reached without translation.
     pub fn is_direct(&self) -> bool {
         self.backends.values().all(|direct| *direct)
+    }
+}
+
+/// Ports that every node of the swarm answers on, and who is behind them, at the same ports of theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshPort {
+    /// tcp, udp, sctp
+    pub protocol: String,
+    pub first: u16,
+    pub last: u16,
+    /// Healthy tasks, and whether they answer a client through the node that it asked.
+    pub backends: BTreeMap<Ipv4Addr, bool>,
+}
+
+impl MeshPort {
+    /// `tcp-8080`, `tcp-8000-8010`
+    pub fn name(&self) -> String {
+        match self.first == self.last {
+            true => format!("{}-{}", self.protocol, self.first),
+            false => format!("{}-{}-{}", self.protocol, self.first, self.last),
+        }
     }
 }
 
@@ -165,6 +187,35 @@ pub trait Driver: Send + Sync + 'static {
     }
     /// What makes the connections of a sandbox on the network subject to balancing.
     fn client_rows(&self, _network: &Network, _sandbox: &Ns) -> Vec<Row> {
+        Vec::new()
+    }
+    /// What makes a sandbox on the network a way into the mesh; packets come to it by `outside`.
+    fn entry_rows(
+        &self,
+        _network: &Network,
+        _inside: &Endpoint,
+        _outside: &Endpoint,
+        _sandbox: &Ns,
+    ) -> Vec<Row> {
+        Vec::new()
+    }
+    /// The way from there to the tasks behind a published port.
+    fn mesh_rows(&self, _network: &Network, _port: &MeshPort, _sandbox: &Ns) -> Vec<Row> {
+        Vec::new()
+    }
+    /// What a task does with packets of the mesh. `answers`: where its packets to anywhere come from.
+    fn task_rows(
+        &self,
+        _network: &Network,
+        _endpoint: &Endpoint,
+        _ports: &[Mapping],
+        _answers: IpAddr,
+        _sandbox: &Ns,
+    ) -> Vec<Row> {
+        Vec::new()
+    }
+    /// What makes the host take the place of its containers, and of these subnets, towards published ports of `to`.
+    fn concealed_rows(&self, _network: &Network, _to: &Endpoint, _from: &[IpNet]) -> Vec<Row> {
         Vec::new()
     }
     /// Host address of published ports that name none, when the network has a view on it.

@@ -275,6 +275,7 @@ fn resource(record: &Record, endpoint: &Endpoint) -> EndpointResource {
     let text = |a: Option<ipnet::IpNet>| a.map(|a| a.to_string()).unwrap_or_default();
     EndpointResource {
         name: match endpoint.is_gateway {
+            true if record.is_entry() => format!("gateway_{}", record.spec.container_id),
             true => format!("gateway_{:.12}", record.id),
             false => record.spec.container_name.trim_start_matches('/').into(),
         },

@@ -41,6 +41,7 @@ mod ipam_check;
 mod kernel;
 mod lifecycle;
 mod links;
+mod mesh;
 pub mod model;
 mod names;
 mod network_files;

@@ -89,7 +89,7 @@ impl Controller {
         let known: Vec<Record> = inner.state().records.values().cloned().collect();
         let (living, dead): (Vec<_>, Vec<_>) = known
             .into_iter()
-            .partition(|r| alive.contains(r.spec.container_id.as_str()));
+            .partition(|r| r.is_entry() || alive.contains(r.spec.container_id.as_str()));
         for record in &living {
             inner.adopt(record).await;
         }

@@ -211,6 +211,9 @@ impl Mapping {
     }
 }
 
+/// Docker's name of it, which `docker network inspect` shows.
+pub(crate) const ENTRY: &str = "ingress-sbox";
+
 /// A sandbox and all that is connected to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -232,6 +235,10 @@ impl Record {
             endpoints: Vec::new(),
             mappings: Vec::new(),
         }
+    }
+    /// The sandbox of this node's own, through which its published ports lead into the routing mesh.
+    pub fn is_entry(&self) -> bool {
+        self.spec.container_id == ENTRY
     }
     /// The namespace, when it is this sandbox's own.
     pub fn ns(&self) -> Option<Ns> {

@@ -2,10 +2,14 @@
 //! as one.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use engine_types::container::PortBinding;
 use engine_types::{Error, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::Port;
+use crate::model::Mapping;
 
 /// An entry of `-p`, or adjacent ones of ports that stay in step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,6 +66,26 @@ pub fn published(ports: &BTreeMap<String, Option<Vec<PortBinding>>>) -> Result<V
         }
     }
     Ok(Publish::join(all))
+}
+
+/// A task's ports of the mesh, as they come to its address `at`.
+pub(crate) fn of_mesh(ports: &[Port], at: IpAddr) -> Vec<Mapping> {
+    let publish = |port: &Port| Publish {
+        protocol: port.protocol.clone(),
+        target: port.target,
+        count: 1,
+        host_ip: String::new(),
+        host: Some((port.published, port.published)),
+    };
+    let mapping = |port: Publish| Mapping {
+        protocol: port.protocol,
+        target: port.target,
+        host_ip: at,
+        host_port: port.host.map(|(first, _)| first),
+        count: port.count,
+    };
+    let joined = joined(ports.iter().map(publish).collect());
+    joined.into_iter().map(mapping).collect()
 }
 
 fn joined(mut all: Vec<Publish>) -> Vec<Publish> {

@@ -103,7 +103,8 @@ impl State {
 
     pub fn needs_resolver(&self, record: &Record) -> bool {
         let mut networks = record.endpoints.iter().map(|e| self.network(&e.network));
-        record.ns().is_some() && networks.any(|n| n.is_ok_and(|n| self.has_names(n)))
+        let names = record.ns().is_some() && !record.is_entry();
+        names && networks.any(|n| n.is_ok_and(|n| self.has_names(n)))
     }
 
     /// What a sandbox may see: the swarm's networks first, then by gateway priority and name.

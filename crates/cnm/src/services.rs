@@ -15,15 +15,20 @@ impl State {
     /// By address. Of an IPv6 service there is none yet: the peers' records carry IPv4 addresses only.
     pub fn balanced(&self, network: &str) -> BTreeMap<Ipv4Addr, Service> {
         let mut services = BTreeMap::new();
+        self.each_name(network, |record| services_of(&mut services, record));
+        services
+    }
+
+    /// Names on a network, of endpoints here and elsewhere.
+    pub fn each_name(&self, network: &str, mut each: impl FnMut(&NameRecord)) {
         for (record, endpoint) in self.endpoints_on(network) {
-            services_of(&mut services, record_of(record, endpoint).as_ref());
+            record_of(record, endpoint).iter().for_each(&mut each);
         }
         let here = |id: &str| self.endpoints_on(network).any(|(_, e)| e.id == id);
         let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
         for (_, record) in remote.filter(|(id, _)| !here(id)) {
-            services_of(&mut services, Some(record));
+            each(record);
         }
-        services
     }
 
     /// Whether connections to the service's own address get somewhere from here, and so its name may lead to it.
@@ -41,6 +46,9 @@ impl State {
         };
         if self.endpoints_on(network).next().is_none() {
             return Rows::new();
+        }
+        if known.ingress {
+            return self.mesh_rows(known, driver);
         }
         let services = self.balanced(network).into_values();
         let reached = services.filter(|service| self.reaches(service));
@@ -90,8 +98,7 @@ impl Changes {
     }
 }
 
-fn services_of(services: &mut BTreeMap<Ipv4Addr, Service>, record: Option<&NameRecord>) {
-    let Some(record) = record else { return };
+fn services_of(services: &mut BTreeMap<Ipv4Addr, Service>, record: &NameRecord) {
     let (Ok(address), Some(IpAddr::V4(backend))) =
         (record.service.virtual_ip.parse(), record.address)
     else {
@@ -117,5 +124,6 @@ impl Inner {
             Ok(()) => self.state().declared(changes),
             Err(error) => tracing::error!(%error, "ways to services are not in the kernel"),
         }
+        self.hold_mesh_ports(networks).await;
     }
 }

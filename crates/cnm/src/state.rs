@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use netstate::{Ns, Owned, Route, Row};
 
 use crate::driver::{Capability, Driver, Gateway, Host, Registry};
+use crate::mesh::MeshPorts;
 use crate::model::{Endpoint, Network, Record};
 use crate::options;
 use crate::ports::Ports;
@@ -33,6 +34,8 @@ pub(crate) struct State {
     pub remote: BTreeMap<String, Remote>,
     pub pools: Pools,
     pub ports: Arc<Ports>,
+    /// Of the mesh, each with what keeps it from others.
+    pub mesh: MeshPorts,
     /// By container.
     pub resolvers: BTreeMap<String, Running>,
     /// Of the host's own servers.
@@ -276,6 +279,9 @@ impl State {
             false => Vec::new(),
         };
         rows.extend(driver.endpoint_rows(network, endpoint, ns));
+        if network.ingress {
+            rows.extend(self.task_rows(record, network, endpoint, ns));
+        }
         if self.host.balances {
             rows.extend(driver.client_rows(network, ns));
         }

@@ -106,7 +106,7 @@ impl Controller {
     pub async fn set_peer(&self, network: &str, endpoint: &str, peer: Option<Peer>) {
         let inner = &self.0;
         let _turn = inner.network_turns(&[network.to_string()]).await;
-        let changes = {
+        let (changes, gone) = {
             let mut state = inner.state();
             let remote = state.remote.entry(network.to_string()).or_default();
             if remote.peers.get(endpoint) == peer.as_ref() {
@@ -116,10 +116,13 @@ impl Controller {
                 .set_peer(endpoint, peer.clone())
                 .into_iter()
                 .collect();
-            match state.endpoints_on(network).next() {
+            let claimed = |ip: &&IpAddr| remote.claims.contains_key(*ip);
+            let gone: Vec<IpAddr> = changed.iter().filter(|ip| !claimed(ip)).copied().collect();
+            let changes = match state.endpoints_on(network).next() {
                 Some(_) => state.peer_rows(network, &changed),
                 None => Vec::new(),
-            }
+            };
+            (changes, gone)
         };
         let key = format!("{network}/{endpoint}");
         if let Err(error) = inner.store.set(PEERS, &key, peer.as_ref()) {
@@ -129,6 +132,9 @@ impl Controller {
             && let Err(error) = inner.kernel.set_many(changes).await
         {
             tracing::error!(network, endpoint, %error, "way to a peer is not in the kernel");
+        }
+        if !gone.is_empty() {
+            inner.forget_backends(network, &gone).await;
         }
     }
 

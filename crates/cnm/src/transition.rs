@@ -106,6 +106,12 @@ impl Inner {
         {
             tracing::debug!(container = scene.container, %error, "connections of what has gone live on");
         }
+        for network in &scene.touched {
+            let on = |record: &Option<Record>| record.as_ref()?.endpoint_on(network)?.ipv4;
+            if let (Some(gone), None) = (on(&before), on(&after)) {
+                self.forget_backends(network, &[gone.addr()]).await;
+            }
+        }
         self.unplug(before.as_ref(), after.as_ref()).await;
         {
             let mut state = self.state();
@@ -118,6 +124,9 @@ impl Inner {
             }
         }
         self.refresh_views(scene.container);
+        if !scene.touched.is_empty() {
+            self.hold_mesh_ports(&scene.touched).await;
+        }
         self.release_grants(before.as_ref(), after.as_ref()).await;
         self.refresh_links(scene.container).await;
         done
@@ -185,6 +194,9 @@ impl Inner {
     }
 
     pub fn write_files(&self, record: &Record) -> Result<()> {
+        if record.is_entry() {
+            return Ok(());
+        }
         let (hosts, conf) = {
             let state = self.state();
             (state.hosts(record), state.resolv_conf(record, &self.dns)?)

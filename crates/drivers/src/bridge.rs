@@ -1,8 +1,8 @@
 //! `bridge`: a Linux bridge in the host's namespace, a veth pair per endpoint, NAT towards the outside.
 
-mod firewall;
+pub(crate) mod firewall;
 mod gate;
-mod publish;
+pub(crate) mod publish;
 mod settings;
 
 use cnm::Peer;
@@ -138,6 +138,10 @@ impl Driver for Bridge {
 
     fn publish_rows(&self, _network: &Network, to: &Endpoint, ports: &[Mapping]) -> Vec<Row> {
         publish::rows(to, ports)
+    }
+
+    fn concealed_rows(&self, _network: &Network, to: &Endpoint, from: &[IpNet]) -> Vec<Row> {
+        firewall::concealed_rows(to, from)
     }
 
     fn link_rows(

@@ -13,13 +13,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use cnm::Peer;
-use cnm::driver::{Capability, Driver, Gateway, Host, Service};
-use cnm::model::{Endpoint, Network, Pool, Scope};
+use cnm::driver::{Capability, Driver, Gateway, Host, MeshPort, Service};
+use cnm::model::{Endpoint, Mapping, Network, Pool, Scope};
 use engine_types::{Error, Result};
 use ipnet::IpNet;
 use netstate::nft::{Base, BaseKind, Chain, Family, Field, Hook, Rule, Statement, Table, Value};
 use netstate::{BridgePort, Link, LinkKind, Mac, Ns, Route, Row};
 
+mod mesh;
 mod service;
 
 use crate::bridge::veth;
@@ -135,7 +136,9 @@ impl Driver for Overlay {
             Some(mtu_or_default(network)),
             BridgePort::default(),
         );
-        rows.extend(service::backend_rows(endpoint, sandbox));
+        if !network.ingress {
+            rows.extend(service::backend_rows(endpoint, sandbox));
+        }
         // The default route leads elsewhere: the network's other subnets are behind this one's gateway.
         let others = subnets(network).filter(|(i, ..)| *i != own);
         rows.extend(others.filter_map(|(_, other, _)| {
@@ -155,7 +158,35 @@ impl Driver for Overlay {
     }
 
     fn client_rows(&self, network: &Network, sandbox: &Ns) -> Vec<Row> {
-        service::client_rows(network, sandbox)
+        match network.ingress {
+            true => Vec::new(),
+            false => service::client_rows(network, sandbox),
+        }
+    }
+
+    fn entry_rows(
+        &self,
+        network: &Network,
+        inside: &Endpoint,
+        outside: &Endpoint,
+        sandbox: &Ns,
+    ) -> Vec<Row> {
+        mesh::entry_rows(network, inside, outside, sandbox)
+    }
+
+    fn mesh_rows(&self, _network: &Network, port: &MeshPort, sandbox: &Ns) -> Vec<Row> {
+        mesh::port_rows(port, sandbox)
+    }
+
+    fn task_rows(
+        &self,
+        network: &Network,
+        endpoint: &Endpoint,
+        ports: &[Mapping],
+        answers: IpAddr,
+        sandbox: &Ns,
+    ) -> Vec<Row> {
+        mesh::task_rows(network, endpoint, ports, answers, sandbox)
     }
 
     fn peer_rows(&self, network: &Network, peer: &Peer) -> Vec<Row> {

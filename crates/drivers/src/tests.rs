@@ -404,6 +404,46 @@ fn overlay_service() {
     assert_eq!(Overlay.service_rows(&net, &stray, &host()), []);
 }
 
+/// A node's entry to the mesh, a published port there, and a task behind it.
+#[test]
+fn overlay_mesh() {
+    let mut net = network("overlay", &[]);
+    net.ingress = true;
+    net.pools = vec![pool("10.0.0.0/24", "10.0.0.1", Some(4096))];
+    let outside = Endpoint {
+        ifname: "eth1".into(),
+        ..endpoint("172.18.0.2/16", None)
+    };
+    let port = |first, last| cnm::driver::MeshPort {
+        protocol: "tcp".into(),
+        first,
+        last,
+        backends: [([10, 0, 0, 5].into(), true), ([10, 0, 0, 6].into(), false)].into(),
+    };
+    let mut task = endpoint("10.0.0.5/24", None);
+    task.service = Some(cnm::ServiceBinding {
+        virtual_ip: "10.0.0.4".into(),
+        ..Default::default()
+    });
+    let mapping = |host_port, target, count| Mapping {
+        protocol: "tcp".into(),
+        target,
+        host_ip: ip("10.0.0.5"),
+        host_port: Some(host_port),
+        count,
+    };
+    let ports = [mapping(8080, 80, 1), mapping(8000, 9000, 11)];
+    let parts = [
+        Overlay.entry_rows(&net, &endpoint("10.0.0.2/24", None), &outside, &sandbox()),
+        Bridge.concealed_rows(&net, &outside, &["10.0.0.0/24".parse().unwrap()]),
+        Overlay.mesh_rows(&net, &port(8080, 8080), &sandbox()),
+        Overlay.mesh_rows(&net, &port(8000, 8010), &sandbox()),
+        Overlay.endpoint_rows(&net, &task, &sandbox()),
+        Overlay.task_rows(&net, &task, &ports, ip("172.18.0.3"), &sandbox()),
+    ];
+    insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));
+}
+
 #[test]
 fn overlay_options_that_cannot_be() {
     let mut net = network("overlay", &[]);

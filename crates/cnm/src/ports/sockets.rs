@@ -12,7 +12,7 @@ const HELD: u16 = 64;
 const SCTP: i32 = 132;
 
 /// A socket for each port of the range; of a long one, none that stays.
-pub(super) fn open_all(
+pub(crate) fn open_all(
     protocol: &str,
     ip: IpAddr,
     first: u16,

@@ -10,7 +10,7 @@
 //!   forward           same bridge: accept · internal: drop · established: accept · marked, linked: accept
 //!                     · translated, or to a routed bridge: what is published · between bridges: drop
 //!                     · from a trusted interface: what is published · to an unprotected bridge: accept · to a bridge: drop
-//!   postrouting (nat) from 127.0.0.1, hairpin, and to the outside: masquerade, or the address that the network has chosen
+//!   postrouting (nat) from 127.0.0.1, hairpin, a container to the mesh, and to the outside: masquerade, or the address that the network has chosen
 //! ```
 //!
 //! A drop in a table of the host's own holds whatever is said here, and the forward chain has priority 0 (`filter`): a
@@ -43,6 +43,8 @@ const TRUSTED: &str = "trusted";
 const UNPROTECTED: &str = "unprotected";
 /// Pairs of a bridge's subnet and itself.
 const HAIRPIN: &str = "hairpin";
+/// Addresses behind which containers of this host are not to be told apart.
+const CONCEALED: &str = "concealed";
 /// Subnets that leave with the host's address, and those that leave with one of their network's choice.
 const MASQUERADE: &str = "masquerade";
 const SNAT: &str = "snat";
@@ -54,18 +56,18 @@ pub(super) const PUBLISHED_RANGES: &str = "published_ranges";
 /// Protocol and host port to container address and port.
 pub(super) const PORTS: &str = "ports";
 /// The same for one host address.
-pub(super) const PORTS_AT: &str = "ports_at";
+pub(crate) const PORTS_AT: &str = "ports_at";
 /// Host addresses, protocol and a range of ports to a container address; the port stays.
-pub(super) const RANGES: &str = "ranges";
+pub(crate) const RANGES: &str = "ranges";
 /// The same where the ports are others in the container: see [`Statement::DnatMap`].
-pub(super) const SHIFTED: &str = "shifted";
+pub(crate) const SHIFTED: &str = "shifted";
 
 /// What differs between IPv4 and IPv6.
-pub(super) struct Ip {
+pub(crate) struct Ip {
     pub table: Table,
     pub v6: bool,
     kind: Type,
-    saddr: Field,
+    pub saddr: Field,
     pub daddr: Field,
     loopback: IpNet,
     icmp: u8,
@@ -73,10 +75,15 @@ pub(super) struct Ip {
 
 impl Ip {
     pub fn new(v6: bool) -> Self {
+        Self::within(Ns::Host, "pontoon", v6)
+    }
+
+    /// In a table of that name.
+    pub fn within(ns: Ns, name: &str, v6: bool) -> Self {
         let table = |family| Table {
-            ns: Ns::Host,
+            ns,
             family,
-            name: "pontoon".into(),
+            name: name.into(),
         };
         match v6 {
             false => Self {
@@ -131,14 +138,32 @@ impl Ip {
         [self.daddr, Field::L4Proto, Field::ThDport]
     }
 
+    pub fn set(&self, name: &str, key: Vec<Type>, data: Option<Vec<Type>>, interval: bool) -> Row {
+        Row::NftSet(Set {
+            table: self.table.clone(),
+            name: name.into(),
+            key,
+            data,
+            interval,
+        })
+    }
+
+    /// Of what [`Self::target`] says.
+    pub fn target_types(&self) -> Vec<Type> {
+        vec![self.kind, Type::Protocol, Type::Port]
+    }
+
+    /// An address and so many ports.
+    pub fn translated_types(&self, ports: usize) -> Vec<Type> {
+        let ports = std::iter::repeat_n(Type::Port, ports);
+        std::iter::once(self.kind).chain(ports).collect()
+    }
+
     /// What is there as long as any bridge network is.
     fn shared_rows(&self, firewall: &Firewall) -> Vec<Row> {
         let mut rows = vec![Row::NftTable(self.table.clone())];
-        let target = vec![self.kind, Type::Protocol, Type::Port];
-        let to = |ports: usize| {
-            let ports = std::iter::repeat_n(Type::Port, ports);
-            Some(std::iter::once(self.kind).chain(ports).collect())
-        };
+        let target = self.target_types();
+        let to = |ports| Some(self.translated_types(ports));
         let link = [vec![self.kind], target.clone()].concat();
         let pair = vec![Type::Ifname, Type::Ifname];
         let sets = [
@@ -149,6 +174,7 @@ impl Ip {
             (TRUSTED, pair, None, false),
             (UNPROTECTED, vec![Type::Ifname], None, false),
             (HAIRPIN, vec![self.kind, self.kind], None, true),
+            (CONCEALED, vec![self.kind], None, false),
             (MASQUERADE, vec![self.kind], None, true),
             (SNAT, vec![self.kind], to(0), true),
             (LINKS, link, None, false),
@@ -159,15 +185,7 @@ impl Ip {
             (RANGES, target.clone(), to(0), true),
             (SHIFTED, target, to(2), true),
         ];
-        rows.extend(sets.map(|(name, key, data, interval)| {
-            Row::NftSet(Set {
-                table: self.table.clone(),
-                name: name.into(),
-                key,
-                data,
-                interval,
-            })
-        }));
+        rows.extend(sets.map(|(name, key, data, interval)| self.set(name, key, data, interval)));
         let base = |kind, hook, priority| Some((kind, hook, priority));
         let mut to_host = Vec::new();
         if firewall.host_policy {
@@ -292,6 +310,11 @@ impl Ip {
                 Statement::Masquerade,
             ],
             vec![
+                within(&[Field::IifName], BRIDGES),
+                within(&[self.daddr], CONCEALED),
+                Statement::Masquerade,
+            ],
+            vec![
                 within(&[self.saddr], MASQUERADE),
                 outside(),
                 Statement::Masquerade,
@@ -306,7 +329,7 @@ impl Ip {
         ]
     }
 
-    fn chain(
+    pub fn chain(
         &self,
         name: &str,
         base: Option<(BaseKind, Hook, i32)>,
@@ -373,6 +396,30 @@ pub(super) fn network_rows(
     rows
 }
 
+/// Published ports of `to` are reached from the host's own address by containers of the host and from these subnets.
+pub(super) fn concealed_rows(to: &Endpoint, from: &[IpNet]) -> Vec<Row> {
+    let Some(to) = to.ipv4.map(|a| Value::Ip(a.addr())) else {
+        return Vec::new();
+    };
+    let ip = Ip::new(false);
+    let pair = |from: &IpNet| {
+        let key = |ip| vec![Value::Ip(ip), to.clone()];
+        ip.entry(
+            HAIRPIN,
+            key(from.network()),
+            Some(key(from.broadcast())),
+            None,
+        )
+    };
+    let mut rows: Vec<Row> = from
+        .iter()
+        .filter(|f| f.addr().is_ipv4())
+        .map(pair)
+        .collect();
+    rows.push(ip.element(CONCEALED, vec![to]));
+    rows
+}
+
 /// What a linked container may be sent although containers on the bridge may not talk to each other.
 pub(super) fn link_rows(from: &Endpoint, to: &Endpoint, ports: &[(String, u16)]) -> Vec<Row> {
     let (Some(from), Some(to)) = (from.ipv4, to.ipv4) else {
@@ -387,7 +434,7 @@ pub(super) fn link_rows(from: &Endpoint, to: &Endpoint, ports: &[(String, u16)])
     ports.iter().map(link).collect()
 }
 
-pub(super) fn protocol_number(name: &str) -> u8 {
+pub(crate) fn protocol_number(name: &str) -> u8 {
     const TCP: u8 = 6;
     const UDP: u8 = 17;
     const SCTP: u8 = 132;
@@ -398,11 +445,11 @@ pub(super) fn protocol_number(name: &str) -> u8 {
     }
 }
 
-pub(super) const ACCEPT: Statement = Statement::Verdict(Verdict::Accept);
-pub(super) const DROP: Statement = Statement::Verdict(Verdict::Drop);
+pub(crate) const ACCEPT: Statement = Statement::Verdict(Verdict::Accept);
+pub(crate) const DROP: Statement = Statement::Verdict(Verdict::Drop);
 pub(super) const RETURN: Statement = Statement::Verdict(Verdict::Return);
 
-pub(super) fn within(key: &[Field], set: &str) -> Statement {
+pub(crate) fn within(key: &[Field], set: &str) -> Statement {
     in_set(key, set, false)
 }
 fn in_set(key: &[Field], set: &str, not: bool) -> Statement {
@@ -412,7 +459,7 @@ fn in_set(key: &[Field], set: &str, not: bool) -> Statement {
         set: set.into(),
     }
 }
-fn prefix(field: Field, prefix: IpNet) -> Statement {
+pub(crate) fn prefix(field: Field, prefix: IpNet) -> Statement {
     Statement::MatchPrefix {
         field,
         not: false,

@@ -21,18 +21,16 @@ pub(super) fn rows(to: &Endpoint, ports: &[Mapping]) -> Vec<Row> {
         let ip = Ip::new(v6);
         let container = container.addr();
         let number = protocol_number(&port.protocol);
-        let protocol = Value::Protocol(number);
+        rows.extend(translation(&ip, port, container));
         if port.count == 1 {
             let key = vec![
                 Value::Ip(container),
-                protocol.clone(),
+                Value::Protocol(number),
                 Value::Port(port.target),
             ];
             rows.push(ip.element(PUBLISHED, key));
-            rows.extend(single(&ip, port, container, protocol));
         } else {
             ranges.push((container, number, port.target, port.last_target()));
-            rows.extend(range(&ip, port, container, protocol));
         }
     }
     rows.extend(apart(ranges).into_iter().map(published_range));
@@ -40,6 +38,15 @@ pub(super) fn rows(to: &Endpoint, ports: &[Mapping]) -> Vec<Row> {
     rows.sort();
     rows.dedup();
     rows
+}
+
+/// How host ports become those of the container.
+pub(crate) fn translation(ip: &Ip, port: &Mapping, container: IpAddr) -> Vec<Row> {
+    let protocol = Value::Protocol(protocol_number(&port.protocol));
+    match port.count {
+        1 => single(ip, port, container, protocol).into_iter().collect(),
+        _ => range(ip, port, container, protocol),
+    }
 }
 
 type Range = (IpAddr, u8, u16, u16);

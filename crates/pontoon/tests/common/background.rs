@@ -19,6 +19,8 @@ impl Background {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let output = host.dir().join(format!("background-{number}"));
+        // A host without a daemon has none yet.
+        std::fs::create_dir_all(host.dir()).unwrap();
         let file = File::create(&output).unwrap();
         let child = host
             .command("timeout")

@@ -1,0 +1,317 @@
+//! The routing mesh: a published port of a service answers on every node.
+//!
+//! ```text
+//!   client ─► host ─► docker_gwbridge ─► entry (a sandbox of each node) ─► ingress network ─► task
+//!             node:8080 ─► entry:8080    entry:8080 ─► task:8080, any     the task's address and port
+//!                                        that is healthy                  instead; the frame's MAC is noted
+//!   task ─► (by the MAC that was noted) the same entry ─► host ─► client
+//! ```
+//! Both translations of the way in are undone on the way back, and nobody translates the source: a task sees the client's
+//! address. Which task it is is decided once for each connection, so changes touch no other connection.
+//!
+//! The source is given up for what could not be answered otherwise: towards a task that does not note the entry (Docker's),
+//! and for clients whose address has a meaning on this node only (its loopback and its containers).
+
+use std::net::IpAddr;
+
+use cnm::driver::MeshPort;
+use cnm::model::{Endpoint, Mapping, Network};
+use ipnet::IpNet;
+use netstate::nft::{
+    Base, BaseKind, Chain, Family, Field, Hook, Rule, Statement, Table, Type, Value, Verdict, Word,
+};
+use netstate::{Ns, Route, Row};
+
+use super::mtu_or_default;
+use crate::bridge::firewall::{
+    ACCEPT, DROP, Ip, PORTS_AT, RANGES, SHIFTED, prefix, protocol_number, within,
+};
+use crate::bridge::publish::translation;
+
+/// Tables of the entry and of a task; in a task's second one is what came from an address of the ingress network itself.
+const TABLE: &str = "pontoon-mesh";
+const NEAR: &str = "pontoon-mesh-near";
+
+/// Protocol and port, or a range of them, to the chain that chooses a task.
+const PORTS: &str = "ports";
+const PORT_RANGES: &str = "port_ranges";
+/// Tasks that answer the address that they see, wherever the packet came from.
+const PLAIN: &str = "plain";
+/// What a task serves.
+const TARGETS: &str = "targets";
+
+/// The task's routing table for answers.
+const ANSWERS: u32 = 112;
+/// Headers of IPv4 and TCP.
+const TCP_HEADERS: u32 = 40;
+const ICMP: u8 = 1;
+
+const RAW_END: i32 = -150;
+const DSTNAT: i32 = -100;
+const SRCNAT: i32 = 100;
+
+pub(super) fn entry_rows(
+    network: &Network,
+    inside: &Endpoint,
+    outside: &Endpoint,
+    ns: &Ns,
+) -> Vec<Row> {
+    let Some(bridge) = outside.ipv4 else {
+        return Vec::new();
+    };
+    let ip = Ip::within(ns.clone(), TABLE, false);
+    let port = || vec![Type::Protocol, Type::Port];
+    let verdict = || Some(vec![Type::Verdict]);
+    let mut rows = vec![
+        Row::NftTable(ip.table.clone()),
+        ip.set(PORTS, port(), verdict(), false),
+        ip.set(PORT_RANGES, port(), verdict(), true),
+        ip.set(PLAIN, vec![Type::Ipv4], None, false),
+    ];
+    let from_outside = || is(Field::IifName, Value::Ifname(outside.ifname.clone()));
+    let to_inside = || is(Field::OifName, Value::Ifname(inside.ifname.clone()));
+    let choose = |map: &str| {
+        let map = map.into();
+        let key = vec![Field::L4Proto, Field::ThDport];
+        vec![from_outside(), Statement::Vmap { key, map }]
+    };
+    let hide = |which| vec![to_inside(), which, Statement::Masquerade];
+    let segment = mtu_or_default(network).saturating_sub(TCP_HEADERS);
+    let segment = u16::try_from(segment).unwrap_or(u16::MAX);
+    rows.extend(ip.chain(
+        "in",
+        Some((BaseKind::Nat, Hook::Prerouting, DSTNAT)),
+        vec![choose(PORTS), choose(PORT_RANGES)],
+    ));
+    rows.extend(ip.chain(
+        "through",
+        Some((BaseKind::Filter, Hook::Forward, 0)),
+        vec![
+            // Tunnels carry less than the wire that the client is on.
+            vec![Statement::ClampMss(segment)],
+            vec![Statement::CtTranslated, ACCEPT],
+            vec![Statement::CtEstablishedRelated, ACCEPT],
+            vec![DROP],
+        ],
+    ));
+    rows.extend(ip.chain(
+        "out",
+        Some((BaseKind::Nat, Hook::Postrouting, SRCNAT)),
+        vec![
+            hide(within(&[Field::IpDaddr], PLAIN)),
+            // What the host sends from its own address on the bridge.
+            hide(prefix(Field::IpSaddr, bridge.trunc())),
+        ],
+    ));
+    rows.push(sysctl(ns, "ip_forward", "1"));
+    rows
+}
+
+/// Like all of a service with many ports, those of a range are one element.
+pub(super) fn port_rows(port: &MeshPort, ns: &Ns) -> Vec<Row> {
+    let ip = Ip::within(ns.clone(), TABLE, false);
+    let name = port.name();
+    let at = |number| {
+        let protocol = Value::Protocol(protocol_number(&port.protocol));
+        vec![protocol, Value::Port(number)]
+    };
+    let (ports, end) = match port.first == port.last {
+        true => (PORTS, None),
+        false => (PORT_RANGES, Some(at(port.last))),
+    };
+    let choose = Value::Verdict(Verdict::Goto(name.clone()));
+    let mut rows = vec![
+        ip.set(&name, vec![Type::Mark], Some(vec![Type::Ipv4]), false),
+        ip.entry(ports, at(port.first), end, Some(vec![choose])),
+    ];
+    let of = u32::try_from(port.backends.len()).unwrap_or(u32::MAX);
+    let map = name.clone();
+    let any = vec![vec![Statement::DnatToAny { of, map }]];
+    rows.extend(ip.chain(&name, None, any));
+    for (i, (backend, direct)) in (0..).zip(&port.backends) {
+        let backend = vec![Value::Ip((*backend).into())];
+        rows.push(ip.entry(&name, vec![Value::Mark(i)], None, Some(backend.clone())));
+        if !direct {
+            rows.push(ip.element(PLAIN, backend));
+        }
+    }
+    rows
+}
+
+/// `answers`: the address that a socket of the task answers the client from when it has not chosen one.
+pub(super) fn task_rows(
+    network: &Network,
+    endpoint: &Endpoint,
+    ports: &[Mapping],
+    answers: IpAddr,
+    ns: &Ns,
+) -> Vec<Row> {
+    let own = endpoint.ipv4.map(|a| a.addr());
+    let pool = own.and_then(|own| network.pool_of(&own));
+    let (Some(own), Some((_, pool))) = (own, pool) else {
+        return Vec::new();
+    };
+    let came_in = || is(Field::IifName, Value::Ifname(endpoint.ifname.clone()));
+    let from = |not| Statement::MatchPrefix {
+        field: Field::IpSaddr,
+        not,
+        prefix: pool.subnet,
+    };
+    let near = Ip::within(ns.clone(), NEAR, false);
+    let mut rows = translations(&near, &[came_in(), from(false)], ports, own);
+    let ip = Ip::within(ns.clone(), TABLE, false);
+    rows.extend(translations(&ip, &[came_in(), from(true)], ports, answers));
+    rows.push(ip.set(TARGETS, vec![Type::Protocol, Type::Port], None, true));
+    rows.extend(targets(&ip, ports));
+    let serves = within(&[Field::L4Proto, Field::ThDport], TARGETS);
+    let icmp = is(Field::L4Proto, Value::Protocol(ICMP));
+    // The services of a swarm meet on this network, for nothing but this.
+    let admitted = vec![
+        vec![came_in(), serves, ACCEPT],
+        vec![came_in(), Statement::CtEstablishedRelated, ACCEPT],
+        vec![came_in(), icmp, ACCEPT],
+        vec![came_in(), DROP],
+    ];
+    rows.extend(ip.chain("for", Some((BaseKind::Filter, Hook::Input, 0)), admitted));
+    if let (Some(nobody), IpNet::V4(subnet)) = (endpoint.virtual_ip(), pool.subnet) {
+        let note = vec![came_in(), from(true), copy(Word::EtherSaddr, Word::CtMark)];
+        let noted = Statement::Match {
+            field: Field::CtMark,
+            not: true,
+            value: Value::Mark(0),
+        };
+        let answer = vec![noted, copy(Word::CtMark, Word::MetaMark)];
+        let before = |kind, hook| Some((kind, hook, RAW_END));
+        rows.extend(ip.chain(
+            "note",
+            before(BaseKind::Filter, Hook::Prerouting),
+            vec![note],
+        ));
+        rows.extend(ip.chain(
+            "answer",
+            before(BaseKind::Route, Hook::Output),
+            vec![answer],
+        ));
+        rows.extend(steering(endpoint, ns));
+        rows.extend([
+            // A MAC ends with its address, and so does what was noted of it, byte for byte.
+            Row::MarkRule {
+                ns: ns.clone(),
+                mark: u32::from_ne_bytes(subnet.network().octets()),
+                mask: u32::from_ne_bytes(subnet.netmask().octets()),
+                table: ANSWERS,
+            },
+            Row::Route(Route {
+                ns: ns.clone(),
+                dst: IpNet::from(ipnet::Ipv4Net::default()),
+                via: Some(nobody.into()),
+                link: endpoint.ifname.clone(),
+                table: Some(ANSWERS),
+            }),
+            Row::Neighbour {
+                ns: ns.clone(),
+                link: endpoint.ifname.clone(),
+                ip: nobody.into(),
+                mac: cnm::endpoint_mac(Some(IpNet::from(IpAddr::from(nobody))), ""),
+            },
+            // Clients are behind another interface: that they are behind any must do.
+            sysctl(ns, &format!("conf/{}/rp_filter", endpoint.ifname), "2"),
+        ]);
+    }
+    rows
+}
+
+/// Published ports become the task's, for packets of that kind.
+fn translations(ip: &Ip, which: &[Statement], ports: &[Mapping], to: IpAddr) -> Vec<Row> {
+    let mut rows = vec![Row::NftTable(ip.table.clone())];
+    let mut rules = Vec::new();
+    for (map, data, interval) in [(PORTS_AT, 1, false), (RANGES, 0, true), (SHIFTED, 2, true)] {
+        if !interval || ports.iter().any(|p| p.count > 1) {
+            let data = Some(ip.translated_types(data));
+            rows.push(ip.set(map, ip.target_types(), data, interval));
+            let (key, map) = (ip.target().to_vec(), map.into());
+            let translate = Statement::DnatMap { key, map };
+            rules.push([which, &[translate]].concat());
+        }
+    }
+    rows.extend(ports.iter().flat_map(|port| translation(ip, port, to)));
+    rows.extend(ip.chain("in", Some((BaseKind::Nat, Hook::Prerouting, DSTNAT)), rules));
+    rows
+}
+
+/// Intervals of a set must not overlap: two published ports may lead to one of the task's.
+fn targets(ip: &Ip, ports: &[Mapping]) -> Vec<Row> {
+    let number = |p: &Mapping| protocol_number(&p.protocol);
+    let mut ranges: Vec<_> = ports
+        .iter()
+        .map(|p| (number(p), p.target, p.last_target()))
+        .collect();
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, last| {
+        let joined = next.0 == last.0 && next.1 <= last.2;
+        if joined {
+            last.2 = last.2.max(next.2);
+        }
+        joined
+    });
+    let element = |(protocol, first, last): (u8, u16, u16)| {
+        let at = |port| vec![Value::Protocol(protocol), Value::Port(port)];
+        ip.entry(TARGETS, at(first), Some(at(last)), None)
+    };
+    ranges.into_iter().map(element).collect()
+}
+
+/// Frames of answers are addressed to the service's own address, which nobody has here; its MAC begins with the same two
+/// bytes as all of the network, and ends as it was noted.
+fn steering(endpoint: &Endpoint, ns: &Ns) -> Vec<Row> {
+    let table = Table {
+        ns: ns.clone(),
+        family: Family::Netdev,
+        name: TABLE.into(),
+    };
+    let answer = Statement::Match {
+        field: Field::MetaMark,
+        not: true,
+        value: Value::Mark(0),
+    };
+    vec![
+        Row::NftTable(table.clone()),
+        Row::NftChain(Chain {
+            table: table.clone(),
+            name: "out".into(),
+            base: Some(Base {
+                kind: BaseKind::Filter,
+                hook: Hook::Egress,
+                priority: 0,
+                drop_by_default: false,
+                device: Some(endpoint.ifname.clone()),
+            }),
+        }),
+        Row::NftRule(Rule {
+            table,
+            chain: "out".into(),
+            order: 1,
+            body: vec![answer, copy(Word::MetaMark, Word::EtherDaddr)],
+        }),
+    ]
+}
+
+fn is(field: Field, value: Value) -> Statement {
+    Statement::Match {
+        field,
+        not: false,
+        value,
+    }
+}
+
+fn copy(from: Word, to: Word) -> Statement {
+    Statement::Copy { from, to }
+}
+
+fn sysctl(ns: &Ns, key: &str, value: &str) -> Row {
+    Row::Sysctl {
+        ns: ns.clone(),
+        key: format!("net/ipv4/{key}"),
+        value: value.into(),
+    }
+}
