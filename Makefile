@@ -7,7 +7,7 @@ help:
 	@echo "make demo    a lab of three hosts, the walkthrough, a ping across hosts"
 	@echo "make test    formatting, lints and every test; writes nothing to the tree"
 	@echo "make vm      the tests of what this kernel may lack, in a virtual machine that has it (Debian, some minutes)"
-	@echo "make bench   Pontoon and Docker side by side in one lab, as ratios"
+	@echo "make bench   Pontoon, Docker and podman side by side in one lab, as ratios; services by the thousand (half an hour)"
 	@echo "make fuzz    every fuzz target for SECONDS=20 (needs cargo-fuzz and a nightly toolchain)"
 	@echo "make fix     formats and applies what clippy can mend"
 	@echo "make deny    licences and duplicate dependencies (needs cargo-deny)"
@@ -34,6 +34,7 @@ vm:
 bench: build
 	@scripts/setup bench
 	scripts/bench target/release/pontoon
+	cargo bench --quiet -p netstate --bench services
 
 # Findings of a run go to target/fuzz, so that the committed corpus stays as small as it is. Without a sanitizer: our own
 # code is safe but for a few system calls, and panics and overflows are found all the same.

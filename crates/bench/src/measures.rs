@@ -77,7 +77,7 @@ pub const MEASURES: &[Measure] = &[
     // One host.
     measure("bridge throughput, TCP", "Gbit/s", AtLeast(1.0), 9, traffic::bridge).and_podman(),
     measure("throughput to a published port, TCP", "Gbit/s", AtLeast(1.0), 9, traffic::published).and_podman(),
-    measure("network's part of a start", "ms", FIFTH, 3, bridge::part_of_start),
+    measure("network's part of a start", "ms", FIFTH, 5, bridge::part_of_start),
     measure("connect to a bridge, p50", "ms", FIFTH, 3, |w| bridge::alone(w, 25, 50)).and_podman(),
     measure("connect to a bridge, p99", "ms", FIFTH, 3, |w| bridge::alone(w, 100, 99)),
     measure("100 connect to a bridge at once, p50", "ms", FIFTH, 2, |w| crowd::at_once(w, 50)),

@@ -85,8 +85,10 @@ impl World {
             h1,
             h2,
         };
-        // A question for a neighbour that nobody answers is asked again after a second: that is not what is measured.
-        let soon = "for f in /proc/sys/net/ipv4/neigh/*/retrans_time_ms; do echo 5 >$f; done";
+        // A question for a neighbour that nobody answers is asked again after a second, and not often: that is not what is
+        // measured.
+        let soon = "cd /proc/sys/net/ipv4/neigh; for f in */retrans_time_ms; do echo 5 >$f; done; \
+                    for f in */mcast_solicit; do echo 10000 >$f; done";
         for (host, container) in [(&world.h1, "c1"), (&world.h2, "c2")] {
             world
                 .inside(host, container)?

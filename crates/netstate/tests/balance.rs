@@ -6,54 +6,14 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
 
+use common::group::{Group, start_on};
 use common::*;
-use netstate::{Config, NetState, Row};
+use netstate::{NetState, Row};
 
 const NETWORK: u32 = 4097;
 const SERVICE: &str = "10.1.0.200";
 const BACKENDS: [&str; 3] = ["10.1.0.11", "10.1.0.12", "10.1.0.13"];
-
-/// A group of the unified hierarchy, gone with the test.
-struct Group(PathBuf);
-
-impl Group {
-    fn new(name: &str) -> Self {
-        let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
-        let root = root
-            .into_iter()
-            .find(|root| std::fs::exists(format!("{root}/cgroup.subtree_control")).unwrap());
-        let name = format!("pontoon-test-{name}-{}", std::process::id());
-        Self(PathBuf::from(root.unwrap()).join(name))
-    }
-    /// The calling process is in it from now on.
-    fn enter(&self) {
-        std::fs::write(self.0.join("cgroup.procs"), "0").unwrap();
-    }
-    fn leave(&self) {
-        let parent = self.0.parent().unwrap().join("cgroup.procs");
-        std::fs::write(parent, "0").unwrap();
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.leave();
-        std::fs::remove_dir(&self.0).unwrap();
-    }
-}
-
-async fn start_on(group: &Group) -> NetState {
-    let state = NetState::start(Config {
-        netns_dir: DIR.into(),
-        mark: MARK.into(),
-        cgroup: Some(group.0.clone()),
-    });
-    let state = state.await.unwrap();
-    assert!(state.balances());
-    state
-}
 
 /// A namespace with the backends' addresses; those who connect are in it too.
 fn sandbox() -> Vec<Row> {

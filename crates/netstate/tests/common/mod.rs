@@ -1,6 +1,8 @@
 //! A world of its own for each test: fresh network and mount namespaces that end with it.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod group;
+
 use std::net::IpAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
