@@ -85,14 +85,14 @@ pub fn create_request(
         open_stdin: c.open_stdin,
         stop_signal: c.stop_signal.clone(),
         healthcheck: json.healthcheck,
-        exposed_ports: Some(host_ports.keys().map(|p| (p.clone(), Empty {})).collect()),
+        exposed_ports: Some(host_ports.keys().map(|p| (p, Empty {})).collect()),
         ..Default::default()
     };
     let host_config = HostConfig {
         binds: Some(secrets),
         mounts: Some(mounts),
         network_mode: own_network(task),
-        port_bindings: Some(host_ports),
+        port_bindings: Some(host_ports.into_iter().collect()),
         group_add: Some(c.groups.clone()),
         init: c.init,
         readonly_rootfs: c.read_only,

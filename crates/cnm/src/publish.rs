@@ -1,11 +1,10 @@
 //! What a container publishes, as it was asked for: `-p` of a range comes as a binding for each of its ports, and goes on
 //! as one.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use engine_types::container::PortBinding;
-use engine_types::{Error, Result};
+use engine_types::{Error, PortMap, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::Port;
@@ -49,20 +48,28 @@ impl Publish {
 
 /// `80/tcp` to its bindings, checked; none means any port of the host. What Docker takes first comes first: exact host
 /// ports, so that no range takes them, then by container port and protocol.
-pub fn published(ports: &BTreeMap<String, Option<Vec<PortBinding>>>) -> Result<Vec<Publish>> {
+pub fn published(ports: &PortMap) -> Result<Vec<Publish>> {
     let mut all = Vec::new();
-    for (port, bindings) in ports {
-        let (target, protocol) = container_port(port)?;
+    for range in ports.ranges() {
+        let name =
+            |first: Option<u16>| first.map(|f| f.to_string()).unwrap_or_default() + range.rest;
+        let (target, protocol) = container_port(&name(range.first))?;
         let any = [PortBinding::default()];
-        let bindings = bindings.as_deref().filter(|b| !b.is_empty());
+        let bindings = range.value.as_deref().filter(|b| !b.is_empty());
         for binding in bindings.unwrap_or(&any) {
-            all.push(Publish {
+            let host = host_ports(&binding.host_port)?;
+            let publish = |target, count| Publish {
                 protocol: protocol.into(),
                 target,
-                count: 1,
+                count,
                 host_ip: binding.host_ip.clone(),
-                host: host_ports(&binding.host_port)?,
-            });
+                host,
+            };
+            // Others are chosen one by one.
+            match binding.exact().filter(|port| *port > 0) {
+                Some(_) => all.push(publish(target, range.count)),
+                None => all.extend((0..range.count).map(|i| publish(target.saturating_add(i), 1))),
+            }
         }
     }
     Ok(Publish::join(all))
@@ -99,7 +106,7 @@ fn joined(mut all: Vec<Publish>) -> Vec<Publish> {
     let mut joined: Vec<Publish> = Vec::new();
     for next in all {
         match joined.last_mut() {
-            Some(last) if last.goes_on_with(&next) => last.count += 1,
+            Some(last) if last.goes_on_with(&next) => last.count += next.count,
             _ => joined.push(next),
         }
     }
@@ -118,14 +125,13 @@ fn in_order(mut all: Vec<Publish>) -> Vec<Publish> {
 const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
 
 /// `80/tcp`, or `80`.
-fn container_port(text: &str) -> Result<(u16, &str)> {
+fn container_port(text: &str) -> Result<(u16, &'static str)> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let bad = || Error::invalid(format!("invalid port specification: {text:?}"));
     let number = number.parse().ok().filter(|p| *p > 0).ok_or_else(bad)?;
-    if !PROTOCOLS.contains(&protocol) {
-        return Err(Error::invalid(format!("invalid proto: {protocol}")));
-    }
-    Ok((number, protocol))
+    let known = PROTOCOLS.into_iter().find(|known| *known == protocol);
+    let unknown = || Error::invalid(format!("invalid proto: {protocol}"));
+    Ok((number, known.ok_or_else(unknown)?))
 }
 
 fn host_ports(text: &str) -> Result<Option<(u16, u16)>> {
@@ -143,8 +149,9 @@ fn host_ports(text: &str) -> Result<Option<(u16, u16)>> {
 }
 
 /// Protocols and ports that are exposed, adjacent ones as one: first and last. What cannot be read is left out.
-pub fn exposed<'a>(ports: impl Iterator<Item = &'a String>) -> Vec<(String, u16, u16)> {
-    let mut all: Vec<_> = ports.filter_map(|p| container_port(p).ok()).collect();
+pub fn exposed(ports: impl Iterator<Item = impl AsRef<str>>) -> Vec<(String, u16, u16)> {
+    let ports = ports.filter_map(|p| container_port(p.as_ref()).ok());
+    let mut all: Vec<_> = ports.collect();
     all.sort_by_key(|(port, protocol)| (*protocol, *port));
     let mut joined: Vec<(String, u16, u16)> = Vec::new();
     for (port, protocol) in all {
@@ -162,14 +169,15 @@ pub fn exposed<'a>(ports: impl Iterator<Item = &'a String>) -> Vec<(String, u16,
 mod tests {
     use super::*;
 
-    fn ports(entries: &[(&str, &str, &str)]) -> BTreeMap<String, Option<Vec<PortBinding>>> {
-        let mut ports = BTreeMap::<_, Option<Vec<_>>>::new();
+    fn ports(entries: &[(&str, &str, &str)]) -> PortMap {
+        let mut ports = PortMap::default();
         for (port, host_ip, host_port) in entries {
-            let bindings = ports.entry(port.to_string()).or_default();
-            bindings.get_or_insert_default().push(PortBinding {
+            let mut bindings = ports.get(port).flatten().unwrap_or_default();
+            bindings.push(PortBinding {
                 host_ip: host_ip.to_string(),
                 host_port: host_port.to_string(),
             });
+            ports.insert(port, Some(bindings));
         }
         ports
     }

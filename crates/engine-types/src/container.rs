@@ -25,12 +25,8 @@ pub struct Config {
     pub attach_stdout: bool,
     #[serde(rename = "AttachStderr", deserialize_with = "crate::null_default")]
     pub attach_stderr: bool,
-    #[serde(
-        rename = "ExposedPorts",
-        skip_serializing_if = "crate::no_items",
-        deserialize_with = "crate::null_values"
-    )]
-    pub exposed_ports: Option<BTreeMap<String, Empty>>,
+    #[serde(rename = "ExposedPorts", skip_serializing_if = "crate::ports::none")]
+    pub exposed_ports: Option<PortSet>,
     #[serde(rename = "Tty", deserialize_with = "crate::null_default")]
     pub tty: bool,
     #[serde(rename = "OpenStdin", deserialize_with = "crate::null_default")]
@@ -257,7 +253,7 @@ pub struct HostConfig {
     #[serde(rename = "NetworkMode", deserialize_with = "crate::null_default")]
     pub network_mode: String,
     #[serde(rename = "PortBindings")]
-    pub port_bindings: Option<BTreeMap<String, Option<Vec<PortBinding>>>>,
+    pub port_bindings: Option<PortMap>,
     #[serde(rename = "RestartPolicy", deserialize_with = "crate::null_default")]
     pub restart_policy: RestartPolicy,
     #[serde(rename = "AutoRemove", deserialize_with = "crate::null_default")]

@@ -13,6 +13,7 @@ mod go;
 pub mod image;
 pub mod network;
 pub mod pontoon;
+pub mod ports;
 pub mod swarm;
 pub mod system;
 pub mod volume;
@@ -21,3 +22,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use go::{
     Base64, Empty, Filters, Time, is_empty, no_items, null_default, null_values, str_slice,
 };
+pub use ports::{PortMap, PortSet};

@@ -109,7 +109,7 @@ fn fields_of_run_reach_their_places() {
     assert_eq!(host.resources.nano_cpus, 1_500_000_000);
     assert_eq!(host.network_mode, "att");
     let ports = host.port_bindings.unwrap();
-    assert_eq!(ports["53/udp"].as_ref().unwrap()[0].host_port, "53");
+    assert_eq!(ports.get("53/udp").flatten().unwrap()[0].host_port, "53");
     let endpoints = run.networking_config.unwrap().endpoints_config.unwrap();
     assert_eq!(
         endpoints["att"].ipam_config.as_ref().unwrap().ipv4_address,
@@ -126,7 +126,7 @@ fn older_clients_send_strings_nulls_and_kernel_memory() {
     )
     .unwrap();
     assert_eq!(run.config.cmd, Some(vec!["date".to_owned()]));
-    assert!(run.config.exposed_ports.unwrap().contains_key("80/tcp"));
+    assert!(run.config.exposed_ports.unwrap().get("80/tcp").is_some());
     let endpoints = run.networking_config.unwrap().endpoints_config.unwrap();
     assert_eq!(endpoints["n"], network::EndpointSettings::default());
 }

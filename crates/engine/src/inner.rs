@@ -211,9 +211,7 @@ impl Inner {
         &self,
         container: &Container,
     ) -> Result<impl Future<Output = Result<()>> + Send + 'static + use<>> {
-        let value = container
-            .with(serde_json::to_vec)
-            .doing("encode a container")?;
+        let value = container.with(Record::encode).doing("encode a container")?;
         Ok(self.store.write(vec![Write {
             table: Table::Containers,
             key: container.id.clone(),
@@ -223,7 +221,7 @@ impl Inner {
 
     /// Puts a record on disk that memory does not have yet.
     pub async fn save_record(&self, id: &str, record: &Record) -> Result<()> {
-        let value = serde_json::to_vec(record).doing("encode a container")?;
+        let value = record.encode().doing("encode a container")?;
         let write = Write {
             table: Table::Containers,
             key: id.to_owned(),

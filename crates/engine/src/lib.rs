@@ -143,7 +143,7 @@ impl Engine {
             .containers
             .into_iter()
             .map(|(id, row)| {
-                let record = serde_json::from_slice(&row)
+                let record = record::Record::decode(&row)
                     .doing(format!("read container {id} from the store"))?;
                 Ok((id, record))
             })

@@ -1,6 +1,6 @@
 //! `--link` on the default bridge: who may be linked, and what the linking container's environment says of the others.
 
-use engine_types::{Error, Result};
+use engine_types::{Error, PortSet, Result};
 
 use crate::error::lock;
 use crate::inner::{Container, Inner};
@@ -70,7 +70,7 @@ impl Inner {
                     "Cannot link to /{name}, as it does not belong to the default network"
                 )));
             };
-            let exposed = config.exposed_ports.iter().flatten().map(|(port, _)| port);
+            let exposed = config.exposed_ports.iter().flat_map(PortSet::names);
             env.extend(variables(
                 &format!("/{}/{alias}", record.name),
                 alias,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine_types::PortSet;
 use engine_types::container::Config;
 
 /// What the image says, where the request does not (Docker's `merge`).
@@ -25,7 +26,12 @@ pub(crate) fn merge(config: &mut Config, image: &Config) {
     fill(&mut config.stop_signal, &image.stop_signal);
     fill(&mut config.stop_timeout, &image.stop_timeout);
     fill(&mut config.shell, &image.shell);
-    union(&mut config.exposed_ports, &image.exposed_ports);
+    for (port, nothing) in image.exposed_ports.iter().flat_map(PortSet::iter) {
+        config
+            .exposed_ports
+            .get_or_insert_default()
+            .insert(&port, nothing);
+    }
     union(&mut config.labels, &image.labels);
     union(&mut config.volumes, &image.volumes);
     for variable in image.env.iter().flatten() {

@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cnm::{ConnectRequest, Known, Mode, Sandbox, SandboxSpec, Target};
-use engine_types::container::{
-    DefaultNetworkSettings, NetworkSettings, NetworkSettingsBase, PortBinding,
-};
+use engine_types::container::{DefaultNetworkSettings, NetworkSettings, NetworkSettingsBase};
 use engine_types::network::{ConnectOptions, DisconnectOptions, EndpointSettings};
 use engine_types::pontoon::Explanation;
-use engine_types::{Error, Result};
+use engine_types::{Error, PortMap, PortSet, Result};
 
 use crate::Engine;
 use crate::inner::{Container, Inner};
 use crate::record::{NetworkMode, Record};
-
-type Ports = BTreeMap<String, Option<Vec<PortBinding>>>;
 
 impl Inner {
     /// The namespace and every connection that the record asks for. Nothing is left when it fails.
@@ -100,14 +96,8 @@ impl Inner {
         let sandbox = self.networks.sandbox(&container.id);
         let mut ports = self.networks.ports(&container.id);
         if sandbox.is_some() {
-            for port in record
-                .config
-                .exposed_ports
-                .iter()
-                .flatten()
-                .map(|(port, _)| port)
-            {
-                ports.entry(port.clone()).or_insert(None);
+            for port in record.config.exposed_ports.iter().flat_map(PortSet::names) {
+                ports.entry(port).or_insert(None);
             }
         }
         // The old top-level fields show the default bridge's endpoint.
@@ -293,7 +283,7 @@ fn check_connect(record: &Record, network: &str) -> Result<()> {
 fn sandbox_spec(id: &str, record: &Record, dir: PathBuf) -> Result<SandboxSpec> {
     let host = &record.host_config;
     let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
-    let exposed = record.config.exposed_ports.iter().flatten();
+    let exposed = record.config.exposed_ports.iter().flat_map(PortSet::names);
     Ok(SandboxSpec {
         container_id: id.to_owned(),
         container_name: record.name.clone(),
@@ -314,7 +304,7 @@ fn sandbox_spec(id: &str, record: &Record, dir: PathBuf) -> Result<SandboxSpec> 
         // rows they would be set back.
         sysctls: BTreeMap::new(),
         ports: cnm::published(&published(record))?,
-        exposed: cnm::exposed(exposed.map(|(port, _)| port)),
+        exposed: cnm::exposed(exposed),
     })
 }
 
@@ -325,17 +315,13 @@ fn disables_ipv6(sysctls: Option<&BTreeMap<String, String>>) -> bool {
 }
 
 /// The ports to publish: bindings, and with `-P` every exposed port on one of the kernel's choice.
-pub(crate) fn published(record: &Record) -> Ports {
-    let mut ports: Ports = record.host_config.port_bindings.clone().unwrap_or_default();
+pub(crate) fn published(record: &Record) -> PortMap {
+    let mut ports = record.host_config.port_bindings.clone().unwrap_or_default();
     if record.host_config.publish_all_ports {
-        for port in record
-            .config
-            .exposed_ports
-            .iter()
-            .flatten()
-            .map(|(port, _)| port)
-        {
-            ports.entry(port.clone()).or_insert(None);
+        for port in record.config.exposed_ports.iter().flat_map(PortSet::names) {
+            if ports.get(&port).is_none() {
+                ports.insert(&port, None);
+            }
         }
     }
     ports

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine_types::container::{Port, PortBinding};
-use engine_types::{Error, Filters, Result};
+use engine_types::{Error, Filters, PortSet, Result};
 
 use crate::record::Record;
 
@@ -72,14 +72,8 @@ pub(crate) fn rows(
     let mut rows = Vec::new();
     let mut ports = published;
     if record.state.running {
-        for port in record
-            .config
-            .exposed_ports
-            .iter()
-            .flatten()
-            .map(|(port, _)| port)
-        {
-            ports.entry(port.clone()).or_insert(None);
+        for port in record.config.exposed_ports.iter().flat_map(PortSet::names) {
+            ports.entry(port).or_insert(None);
         }
     }
     for (port, bindings) in ports {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine_types::{Time, container};
+use engine_types::{PortMap, PortSet, Time, container, ports};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::mounts::Mounted;
@@ -80,7 +80,36 @@ impl State {
     }
 }
 
+/// Ports as they are stored.
+#[derive(Default, Serialize, Deserialize)]
+struct Stored {
+    #[serde(with = "ports::as_ranges")]
+    exposed: Option<PortSet>,
+    #[serde(with = "ports::as_ranges")]
+    bindings: Option<PortMap>,
+}
+
 impl Record {
+    pub fn encode(&self) -> serde_json::Result<Vec<u8>> {
+        let mut record = self.clone();
+        let ports = Stored {
+            exposed: record.config.exposed_ports.take(),
+            bindings: record.host_config.port_bindings.take(),
+        };
+        serde_json::to_vec(&(record, ports))
+    }
+
+    /// Also one of a store that has every port by itself, inside of the record.
+    pub fn decode(bytes: &[u8]) -> serde_json::Result<Self> {
+        if bytes.starts_with(b"{") {
+            return serde_json::from_slice(bytes);
+        }
+        let (mut record, ports): (Self, Stored) = serde_json::from_slice(bytes)?;
+        record.config.exposed_ports = ports.exposed;
+        record.host_config.port_bindings = ports.bindings;
+        Ok(record)
+    }
+
     /// The command line: entrypoint, then command.
     pub fn argv(&self) -> Vec<String> {
         let part = |part: &container::StrSlice| part.clone().unwrap_or_default();
@@ -113,4 +142,37 @@ pub(crate) enum NetworkMode<'a> {
     None,
     Container(&'a str),
     Network(&'a str),
+}
+
+#[cfg(test)]
+mod tests {
+    use engine_types::container::PortBinding;
+
+    use super::*;
+
+    #[test]
+    fn a_range_of_ports_is_short_on_disk_and_an_older_record_is_read() {
+        let port = |p: u16| {
+            let binding = PortBinding {
+                host_ip: String::new(),
+                host_port: p.to_string(),
+            };
+            (format!("{p}/tcp"), Some(vec![binding]))
+        };
+        let bindings: PortMap = (20_000..36_200).map(port).collect();
+        let mut record = Record::default();
+        record.config.exposed_ports =
+            Some(bindings.names().map(|p| (p, Default::default())).collect());
+        record.host_config.port_bindings = Some(bindings);
+        let stored = record.encode().unwrap();
+        assert!(stored.len() < 5_000, "{} bytes", stored.len());
+        for stored in [stored, serde_json::to_vec(&record).unwrap()] {
+            let read = Record::decode(&stored).unwrap();
+            assert_eq!(read.config.exposed_ports, record.config.exposed_ports);
+            assert_eq!(
+                read.host_config.port_bindings,
+                record.host_config.port_bindings
+            );
+        }
+    }
 }

@@ -1,12 +1,11 @@
 //! What a host's own networks have to get right above their driver: ports, gateways, links, options.
 
-use std::collections::BTreeMap;
-
+use engine_types::PortMap;
 use engine_types::container::PortBinding;
 
 use super::*;
 
-fn bindings(ports: impl Iterator<Item = u16>) -> BTreeMap<String, Option<Vec<PortBinding>>> {
+fn bindings(ports: impl Iterator<Item = u16>) -> PortMap {
     let binding = |port: u16| PortBinding {
         host_ip: "127.0.0.1".into(),
         host_port: port.to_string(),

@@ -493,7 +493,7 @@ async fn published_ports() {
             host_ip: String::new(),
             host_port: host_port.into(),
         };
-        spec.ports = crate::published(&[("80/tcp".into(), Some(vec![binding]))].into()).unwrap();
+        spec.ports = crate::published(&[("80/tcp", Some(vec![binding]))].into()).unwrap();
         spec
     };
     let run = |spec: SandboxSpec| async move {

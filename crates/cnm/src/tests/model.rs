@@ -135,7 +135,7 @@ pub async fn carry_out(world: &World, action: Action) -> Result<()> {
         Action::Run(n) => {
             let mut spec = world.spec(&name(n));
             if n % 2 == 0 {
-                let ports = [("80/tcp".into(), None), ("53/udp".into(), None)].into();
+                let ports = [("80/tcp", None), ("53/udp", None)].into();
                 spec.ports = crate::published(&ports).unwrap();
             }
             c.sandbox_create(spec).await.map(drop)

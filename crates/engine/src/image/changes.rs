@@ -40,7 +40,7 @@ pub(crate) fn apply(config: &mut Config, change: &str) -> Result<()> {
                 config
                     .exposed_ports
                     .get_or_insert_default()
-                    .insert(port, Empty {});
+                    .insert(&port, Empty {});
             }
         }
         "VOLUME" => {
@@ -219,8 +219,8 @@ mod tests {
         assert_eq!(config.entrypoint.unwrap()[2], "exec top -b");
         assert_eq!(config.env.unwrap(), ["B=two words", "A=3"]);
         assert_eq!(
-            config.exposed_ports.unwrap().keys().collect::<Vec<_>>(),
-            ["53/udp", "80/tcp"]
+            config.exposed_ports.unwrap().names().collect::<Vec<_>>(),
+            ["80/tcp", "53/udp"]
         );
         let health = config.healthcheck.unwrap();
         assert_eq!((health.interval, health.retries), (90_000_000_000, 2));
