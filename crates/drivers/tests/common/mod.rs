@@ -1,12 +1,12 @@
 //! Hosts made of network namespaces: the test's own thread is the first one. All of it ends with the test.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use cnm::{Config, ConnectRequest, Controller, SandboxSpec};
+use engine_types::PortMap;
 use engine_types::container::PortBinding;
 use engine_types::network::{CreateOptions, IPAM, IPAMConfig};
 use netstate::NetState;
@@ -109,15 +109,16 @@ impl Node {
     }
 
     pub fn spec(&self, name: &str, ports: &[&str]) -> SandboxSpec {
-        let mut published = BTreeMap::<_, Option<Vec<_>>>::new();
+        let mut published = PortMap::default();
         for port in ports {
             let (host, container) = port.rsplit_once(':').unwrap();
             let (ip, host_port) = host.rsplit_once(':').unwrap_or(("", host));
-            let bindings = published.entry(container.to_string()).or_default();
-            bindings.get_or_insert_default().push(PortBinding {
+            let mut bindings = published.get(container).flatten().unwrap_or_default();
+            bindings.push(PortBinding {
                 host_ip: ip.into(),
                 host_port: host_port.into(),
             });
+            published.insert(container, Some(bindings));
         }
         SandboxSpec {
             container_id: format!("{name:0<64}"),
