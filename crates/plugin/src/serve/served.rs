@@ -86,9 +86,12 @@ impl Served {
         };
         served.take_up().await?;
         let served = Arc::new(served);
+        let known: Vec<String> = {
+            let state = served.state.lock().await;
+            state.endpoints.keys().cloned().collect()
+        };
         let sweep = served.clone();
         tokio::spawn(async move {
-            let known: Vec<String> = sweep.state.lock().await.endpoints.keys().cloned().collect();
             tokio::time::sleep(config.grace).await;
             sweep.drop_abandoned(known).await;
         });
