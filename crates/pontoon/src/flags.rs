@@ -142,7 +142,6 @@ pub static FLAGS: &[Flag] = &[
     flag("shutdown-timeout", Value, Ignored("containers keep running when the daemon stops"), ""),
     flag("storage-driver", Value, Ignored("layers are always overlayfs"), "").short('s'),
     flag("storage-opt", List, Ignored("layers are always overlayfs"), "").key("storage-opts"),
-    flag("userland-proxy", Bool, Ignored("ports are published in the kernel, without a proxy process"), ""),
     flag("userland-proxy-path", Value, Ignored("ports are published in the kernel, without a proxy process"), ""),
     // Going on without these would be a wrong promise.
     flag("authorization-plugin", List, Refused("requests would not be authorized by it"), "").key("authorization-plugins"),
@@ -166,6 +165,7 @@ pub static FLAGS: &[Flag] = &[
     flag("tlscert", Value, Refused("the API has no TLS yet: use the unix socket, or ssh"), ""),
     flag("tlskey", Value, Refused("the API has no TLS yet: use the unix socket, or ssh"), ""),
     flag("tlsverify", Bool, Refused("the API has no TLS yet: use the unix socket, or ssh"), ""),
+    flag("userland-proxy", Bool, Refused("ports are published in the kernel, for the host itself and on 127.0.0.1 as well: leave it out, or say false"), ""),
     flag("userns-remap", Value, Refused("user namespaces are not set up"), ""),
 ];
 

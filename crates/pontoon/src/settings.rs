@@ -503,12 +503,15 @@ mod tests {
                 "/x",
                 "--storage-driver=overlay2",
                 "--tls=false",
+                "--userland-proxy=false",
             ],
             None,
         )
         .unwrap();
         assert_eq!(s.warnings.len(), 2, "{:?}", s.warnings);
-        assert!(error(&["--tlsverify"], None).starts_with("--tlsverify is not supported"));
+        for flag in ["--tlsverify", "--userland-proxy"] {
+            assert!(error(&[flag], None).starts_with(&format!("{flag} is not supported")));
+        }
     }
 
     #[test]

@@ -110,12 +110,7 @@ fn flags_have_their_effect() {
     );
     if !is_docker() {
         let output = daemon.output();
-        for ignored in [
-            "--containerd",
-            "--containerd-namespace",
-            "--storage-driver",
-            "--userland-proxy",
-        ] {
+        for ignored in ["--containerd", "--containerd-namespace", "--storage-driver"] {
             let warnings = output
                 .lines()
                 .filter(|line| line.contains("WARN") && line.contains(&format!("{ignored} ")));
