@@ -21,6 +21,7 @@ use engine_types::pontoon::{Explanation, Step, StepState};
 use engine_types::{Error, Result};
 use netstate::Ns;
 
+pub(crate) use self::ask::addresses;
 use self::probe::{Echo, Neighbour};
 use self::way::{Side, Way};
 use crate::controller::Inner;

@@ -35,6 +35,7 @@ mod drift;
 pub mod driver;
 mod explain;
 mod filter;
+pub mod fuzzing;
 mod grants;
 mod inspect;
 mod ipam_check;

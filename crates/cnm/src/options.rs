@@ -105,7 +105,7 @@ fn sysctls(settings: &EndpointSettings) -> impl Iterator<Item = &str> {
 }
 
 /// `net.ipv4.conf.IFNAME.log_martians=1` as `net.ipv4.conf`, `log_martians` and `1`.
-fn parsed(sysctl: &str) -> Option<[&str; 3]> {
+pub(crate) fn parsed(sysctl: &str) -> Option<[&str; 3]> {
     let (key, value) = sysctl.split_once('=')?;
     let at = key.to_ascii_uppercase().find(&format!(".{PLACEHOLDER}."))?;
     let (before, after) = (key.get(..at)?, key.get(at + PLACEHOLDER.len() + 2..)?);

@@ -43,7 +43,7 @@ fn question(name: &str, kind: u16) -> Vec<u8> {
 }
 
 /// The A and AAAA records of an answer; `None` when it is none.
-fn addresses(packet: &[u8]) -> Option<Vec<IpAddr>> {
+pub(crate) fn addresses(packet: &[u8]) -> Option<Vec<IpAddr>> {
     let number = |at: usize| Some(u16::from_be_bytes(packet.get(at..at + 2)?.try_into().ok()?));
     if number(0)? != ID {
         return None;

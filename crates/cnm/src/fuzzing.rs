@@ -1,0 +1,15 @@
+//! What the fuzz targets reach of this crate beyond its interface; nobody else's.
+
+use std::net::IpAddr;
+
+use crate::{explain, options};
+
+/// `net.ipv4.conf.IFNAME.log_martians=1` in its parts.
+pub fn sysctl(text: &str) -> Option<[&str; 3]> {
+    options::parsed(text)
+}
+
+/// The addresses in what a resolver answers to `pontoon network explain`.
+pub fn answer(packet: &[u8]) -> Option<Vec<IpAddr>> {
+    explain::addresses(packet)
+}
