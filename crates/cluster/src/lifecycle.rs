@@ -267,12 +267,12 @@ impl Cluster {
             return;
         };
         member.agent.clone().stop(false).await;
-        // Others keep the rows of a node that is silent for a while: it may come back. Where it has none they need not wait.
+        // Others keep the rows of a node that is silent for a while: it may come back, and until then it is a way into the
+        // mesh all the same. Where it is to have nothing they need not wait.
         let networks = self.inner.networks.overlay_view().borrow().clone();
-        if networks
-            .networks
-            .values()
-            .all(|endpoints| endpoints.is_empty())
+        let mut endpoints = networks.networks.values().flat_map(|n| n.values());
+        if member.is_drained()
+            && endpoints.all(|e| e.record.is_none())
             && let Some(glue) = member.executor.glue.lock().await.take()
         {
             glue.gossip.leave().await;

@@ -8,6 +8,7 @@ use swarm::agent::{self, Agent};
 use swarm::ca::Identity;
 use swarm::control::Control;
 use swarm::manager::{self, Manager};
+use swarm_wire::pb::node_spec::Availability;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
@@ -49,6 +50,16 @@ pub struct Member {
     pub stored: Stored,
     /// Keeps gossip's way in up to date, and tells what a manager's store commits.
     _followers: JoinSet<()>,
+}
+
+impl Member {
+    /// The managers have taken all tasks from this node.
+    pub fn is_drained(&self) -> bool {
+        let status = self.agent.status();
+        let status = status.borrow();
+        let spec = status.node.as_ref().and_then(|node| node.spec.as_ref());
+        spec.is_some_and(|spec| spec.availability() == Availability::Drain)
+    }
 }
 
 impl Inner {
