@@ -37,6 +37,7 @@ mod member;
 pub mod migrate;
 mod networks;
 mod objects;
+mod publish_labels;
 mod request;
 mod secrets;
 mod status;

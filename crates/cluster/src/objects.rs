@@ -8,6 +8,7 @@ use swarm_wire::pb;
 
 use crate::convert::{self, TASK_STATE};
 use crate::lookup::{Named as _, find, matches};
+use crate::publish_labels::choices;
 use crate::status::{mode, runtime, service_status};
 use crate::{Cluster, errors};
 
@@ -209,6 +210,7 @@ impl Cluster {
 
     /// Networks by id, and only those of the swarm.
     async fn service_spec(&self, mut spec: api::ServiceSpec) -> Result<pb::ServiceSpec> {
+        choices(spec.annotations.labels.iter().flatten())?;
         let view = self.view()?;
         let asked = spec.networks.take().unwrap_or_default();
         let networks = spec.task_template.networks.get_or_insert_default();

@@ -11,6 +11,7 @@ use engine_types::{Empty, Error, Result};
 use swarm_wire::pb;
 
 use crate::convert;
+use crate::publish_labels::choices;
 
 /// What a task's templates may name besides the task itself.
 pub struct NodeFacts<'a> {
@@ -277,6 +278,8 @@ pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
                 .map_or("", |v| v.addr.as_str());
             let ingress = network.spec.as_ref().is_some_and(|s| s.ingress);
             let ports = convert::ports_json(&endpoint.ports).unwrap_or_default();
+            let labels = task.service_annotations.as_ref().map(|a| &a.labels);
+            let choices = labels.map(choices).transpose()?.unwrap_or_default();
             Ok(ConnectRequest {
                 network: network.id.clone(),
                 settings: EndpointSettings {
@@ -299,6 +302,8 @@ pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
                                 protocol: p.protocol.clone(),
                                 target: u16::try_from(p.target_port).ok()?,
                                 published: u16::try_from(p.published_port).ok()?,
+                                concealed: choices.concealed(p.published_port),
+                                within: choices.within(p.published_port),
                             })
                         })
                         .collect(),

@@ -172,7 +172,7 @@ impl Controller {
             options: config.dns_options.clone(),
         };
         let ports = Arc::new(Ports::over(kernel.clone()));
-        let state = load(&config, &store, drivers, ports, kernel.balances())?;
+        let state = load(&config, &store, drivers, ports, kernel.as_ref())?;
         let (view, _) = watch::channel(Arc::new(state.overlay_view()));
         let refresh = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
@@ -221,7 +221,7 @@ fn load(
     store: &Store,
     drivers: Registry,
     ports: Arc<Ports>,
-    balances: bool,
+    kernel: &dyn Kernel,
 ) -> Result<State> {
     let mut pools = match config.default_address_pools.is_empty() {
         true => ipam::Pools::local(),
@@ -236,7 +236,8 @@ fn load(
         host: Host {
             firewall: config.firewall.clone(),
             vtep: store.all(VTEP)?.pop().map(|(_, vtep)| vtep),
-            balances,
+            balances: kernel.balances(),
+            steers: kernel.steers(),
             default_binding: config.default_binding,
         },
         networks: BTreeMap::new(),

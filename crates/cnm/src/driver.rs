@@ -65,6 +65,8 @@ pub struct Host {
     pub vtep: Option<IpAddr>,
     /// Connections can be balanced when they are made.
     pub balances: bool,
+    /// A task can answer through the node that a packet came by.
+    pub steers: bool,
     /// Host address of published ports that name none.
     pub default_binding: IpAddr,
 }
@@ -93,9 +95,22 @@ pub struct MeshPort {
     pub last: u16,
     /// Healthy tasks, and whether they answer a client through the node that it asked.
     pub backends: BTreeMap<Ipv4Addr, bool>,
+    /// They see the node's address all the same.
+    pub concealed: bool,
+    /// Nodes answer at these addresses of theirs only.
+    pub within: Option<IpNet>,
 }
 
 impl MeshPort {
+    /// Whether `next` is the same thing one port further.
+    pub(crate) fn goes_on_with(&self, next: &MeshPort) -> bool {
+        let same = |port: &MeshPort| MeshPort {
+            first: 0,
+            last: 0,
+            ..port.clone()
+        };
+        self.last.checked_add(1) == Some(next.first) && same(self) == same(next)
+    }
     /// `tcp-8080`, `tcp-8000-8010`
     pub fn name(&self) -> String {
         match self.first == self.last {
@@ -167,6 +182,16 @@ pub trait Driver: Send + Sync + 'static {
     fn publish_rows(&self, _network: &Network, _to: &Endpoint, _ports: &[Mapping]) -> Vec<Row> {
         Vec::new()
     }
+    /// The same for one entry, at those addresses of the host only that are in this subnet.
+    fn publish_within_rows(
+        &self,
+        _network: &Network,
+        _to: &Endpoint,
+        _port: &Mapping,
+        _within: &IpNet,
+    ) -> Vec<Row> {
+        Vec::new()
+    }
     /// What a legacy link from one endpoint to another lets pass that would not, to these protocols and ports.
     fn link_rows(
         &self,
@@ -203,13 +228,14 @@ pub trait Driver: Send + Sync + 'static {
     fn mesh_rows(&self, _network: &Network, _port: &MeshPort, _sandbox: &Ns) -> Vec<Row> {
         Vec::new()
     }
-    /// What a task does with packets of the mesh. `answers`: where its packets to anywhere come from.
+    /// What a task does with packets of the mesh. `answers`: where its packets to anywhere come from; `None` where it
+    /// cannot answer clients by the way that they came.
     fn task_rows(
         &self,
         _network: &Network,
         _endpoint: &Endpoint,
         _ports: &[Mapping],
-        _answers: IpAddr,
+        _answers: Option<IpAddr>,
         _sandbox: &Ns,
     ) -> Vec<Row> {
         Vec::new()

@@ -11,7 +11,6 @@ use engine_types::{Error, Filters, Result, Time};
 
 use crate::Controller;
 use crate::model::{Endpoint, Network, Pool, Record, Scope};
-use crate::names::record_of;
 use crate::state::State;
 use crate::{NameRecord, filter};
 
@@ -257,7 +256,7 @@ impl State {
         };
         let vtep = self.host.vtep.map(|v| v.to_string()).unwrap_or_default();
         for (record, endpoint) in self.endpoints_on(network) {
-            if let Some(names) = record_of(record, endpoint) {
+            if let Some(names) = self.record_of(record, endpoint) {
                 add(&endpoint.id, &names, vtep.clone());
             }
         }

@@ -23,6 +23,8 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     ) -> Result<bool, netstate::Error>;
     /// Connections can be balanced when they are made.
     fn balances(&self) -> bool;
+    /// Frames can be given another destination when they leave.
+    fn steers(&self) -> bool;
     /// What differs, left as it is.
     async fn compare(&self) -> Result<Comparison, netstate::Error>;
     /// Puts nothing right for so long.
@@ -52,6 +54,9 @@ impl Kernel for NetState {
     }
     fn balances(&self) -> bool {
         NetState::balances(self)
+    }
+    fn steers(&self) -> bool {
+        NetState::steers(self)
     }
     async fn compare(&self) -> Result<Comparison, netstate::Error> {
         NetState::compare(self).await

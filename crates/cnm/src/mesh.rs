@@ -92,32 +92,34 @@ impl State {
 
     /// What the names on the ingress network publish; ports in a row that lead to the same tasks are one.
     fn mesh_ports(&self, network: &str) -> Vec<MeshPort> {
-        let mut ports = BTreeMap::<(String, u16), BTreeMap<Ipv4Addr, bool>>::new();
+        let mut ports = BTreeMap::<(String, u16), MeshPort>::new();
         self.each_name(network, |record: &NameRecord| {
             let Some(IpAddr::V4(backend)) = record.address else {
                 return;
             };
             for port in &record.service.ingress_ports {
                 let key = (port.protocol.clone(), port.published);
-                ports.entry(key).or_default().insert(backend, record.direct);
+                let behind = ports.entry(key).or_insert_with(|| MeshPort {
+                    protocol: port.protocol.clone(),
+                    first: port.published,
+                    last: port.published,
+                    backends: BTreeMap::new(),
+                    concealed: false,
+                    within: port.within,
+                });
+                behind.backends.insert(backend, record.direct);
+                // Tasks from before and after a change of their service may differ.
+                behind.concealed |= port.concealed;
+                if behind.within != port.within {
+                    behind.within = None;
+                }
             }
         });
         let mut all: Vec<MeshPort> = Vec::new();
-        for ((protocol, port), backends) in ports {
+        for port in ports.into_values() {
             match all.last_mut() {
-                Some(last)
-                    if last.protocol == protocol
-                        && last.last.checked_add(1) == Some(port)
-                        && last.backends == backends =>
-                {
-                    last.last = port;
-                }
-                _ => all.push(MeshPort {
-                    protocol,
-                    first: port,
-                    last: port,
-                    backends,
-                }),
+                Some(last) if last.goes_on_with(&port) => last.last = port.last,
+                _ => all.push(port),
             }
         }
         all
@@ -139,7 +141,11 @@ impl State {
         let mut rows = Rows::from([(format!("mesh/{}", network.id), own)]);
         for port in self.mesh_ports(&network.id) {
             let mut of_port = driver.mesh_rows(network, &port, &ns);
-            of_port.extend(host.publish_rows(bridge, outside, &[published(&port)]));
+            let mapping = published(&port);
+            of_port.extend(match &port.within {
+                Some(within) => host.publish_within_rows(bridge, outside, &mapping, within),
+                None => host.publish_rows(bridge, outside, &[mapping]),
+            });
             rows.insert(format!("mesh/{}/{}", network.id, port.name()), of_port);
         }
         Some(rows)
@@ -160,6 +166,7 @@ impl State {
         };
         let gateway = self.gateway_of(record, false).and_then(|(e, _)| e.ipv4);
         let answers = gateway.unwrap_or(own).addr();
+        let answers = self.host.steers.then_some(answers);
         let ports = of_mesh(ports, own.addr());
         driver.task_rows(network, endpoint, &ports, answers, ns)
     }
@@ -208,7 +215,9 @@ impl Inner {
                 return;
             }
             let ports = network.map(|n| state.mesh_ports(&n)).unwrap_or_default();
-            let ports = ports.into_iter().map(|p| (p.protocol, p.first, p.last));
+            // At some addresses only, it is nobody's elsewhere.
+            let ports = ports.into_iter().filter(|p| p.within.is_none());
+            let ports = ports.map(|p| (p.protocol, p.first, p.last));
             let wanted: BTreeSet<_> = ports.collect();
             state.mesh.retain(|port, _| wanted.contains(port));
             let unheld = wanted.into_iter().filter(|p| !state.mesh.contains_key(p));

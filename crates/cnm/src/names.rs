@@ -25,21 +25,6 @@ pub(crate) fn dns_names(spec: &SandboxSpec, aliases: Option<&[String]>) -> Vec<S
     names
 }
 
-/// What an endpoint is called, while its container may be found.
-pub(crate) fn record_of(record: &Record, endpoint: &Endpoint) -> Option<NameRecord> {
-    if !record.active || endpoint.is_gateway {
-        return None;
-    }
-    let (name, others) = endpoint.names.split_first()?;
-    Some(NameRecord {
-        name: name.clone(),
-        task_aliases: others.to_vec(),
-        address: endpoint.ipv4.map(|a| a.addr()),
-        direct: endpoint.virtual_ip().is_some(),
-        service: endpoint.service.clone().unwrap_or_default(),
-    })
-}
-
 /// `virtual_ip`: the service's own address, where it leads somewhere.
 fn add(
     zone: &mut Zone,
@@ -70,6 +55,23 @@ fn add(
 }
 
 impl State {
+    /// What an endpoint is called, while its container may be found.
+    pub fn record_of(&self, record: &Record, endpoint: &Endpoint) -> Option<NameRecord> {
+        if !record.active || endpoint.is_gateway {
+            return None;
+        }
+        let (name, others) = endpoint.names.split_first()?;
+        let service = endpoint.service.clone().unwrap_or_default();
+        let of_mesh = !service.ingress_ports.is_empty();
+        Some(NameRecord {
+            name: name.clone(),
+            task_aliases: others.to_vec(),
+            address: endpoint.ipv4.map(|a| a.addr()),
+            direct: endpoint.virtual_ip().is_some() && (self.host.steers || !of_mesh),
+            service,
+        })
+    }
+
     fn zone(&self, network: &str) -> Zone {
         let mut zone = Zone::default();
         if let Ok(known) = self.network(network) {
@@ -82,7 +84,7 @@ impl State {
             Some(address)
         };
         for (record, endpoint) in self.endpoints_on(network) {
-            if let Some(names) = record_of(record, endpoint) {
+            if let Some(names) = self.record_of(record, endpoint) {
                 let addresses = endpoint.addresses().map(|a| a.addr());
                 add(&mut zone, &names, addresses, reached(&names));
             }
@@ -127,7 +129,7 @@ impl State {
                     LocalEndpoint {
                         address,
                         mac: endpoint.mac,
-                        record: record_of(record, endpoint),
+                        record: self.record_of(record, endpoint),
                     },
                 );
             }

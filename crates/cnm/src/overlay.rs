@@ -58,7 +58,7 @@ pub struct NameRecord {
     /// Short id, host name, aliases.
     pub task_aliases: Vec<String>,
     pub address: Option<IpAddr>,
-    /// It takes packets to its service's address as they are.
+    /// It takes packets to its service's address as they are; on the ingress network, it answers by the way that they came.
     pub direct: bool,
     /// Empty (default) for a standalone container.
     pub service: ServiceBinding,
@@ -71,6 +71,12 @@ pub struct Port {
     pub protocol: String,
     pub target: u16,
     pub published: u16,
+    /// Tasks see the node's address in the client's place.
+    #[serde(default)]
+    pub concealed: bool,
+    /// Nodes answer at these addresses of theirs only.
+    #[serde(default)]
+    pub within: Option<IpNet>,
 }
 
 /// A remote endpoint.

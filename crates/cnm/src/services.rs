@@ -8,7 +8,6 @@ use netstate::Owned;
 use crate::NameRecord;
 use crate::controller::Inner;
 use crate::driver::Service;
-use crate::names::record_of;
 use crate::state::{Rows, State};
 
 impl State {
@@ -22,7 +21,7 @@ impl State {
     /// Names on a network, of endpoints here and elsewhere.
     pub fn each_name(&self, network: &str, mut each: impl FnMut(&NameRecord)) {
         for (record, endpoint) in self.endpoints_on(network) {
-            record_of(record, endpoint).iter().for_each(&mut each);
+            self.record_of(record, endpoint).iter().for_each(&mut each);
         }
         let here = |id: &str| self.endpoints_on(network).any(|(_, e)| e.id == id);
         let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);

@@ -81,6 +81,9 @@ impl Kernel for FakeKernel {
     fn balances(&self) -> bool {
         true
     }
+    fn steers(&self) -> bool {
+        true
+    }
     async fn compare(&self) -> Result<netstate::Comparison, netstate::Error> {
         let differences = self.differences.lock().unwrap().clone();
         Ok(netstate::Comparison {

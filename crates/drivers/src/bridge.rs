@@ -140,6 +140,16 @@ impl Driver for Bridge {
         publish::rows(to, ports)
     }
 
+    fn publish_within_rows(
+        &self,
+        _network: &Network,
+        to: &Endpoint,
+        port: &Mapping,
+        within: &IpNet,
+    ) -> Vec<Row> {
+        publish::within(to, port, within)
+    }
+
     fn concealed_rows(&self, _network: &Network, to: &Endpoint, from: &[IpNet]) -> Vec<Row> {
         firewall::concealed_rows(to, from)
     }

@@ -183,7 +183,7 @@ impl Driver for Overlay {
         network: &Network,
         endpoint: &Endpoint,
         ports: &[Mapping],
-        answers: IpAddr,
+        answers: Option<IpAddr>,
         sandbox: &Ns,
     ) -> Vec<Row> {
         mesh::task_rows(network, endpoint, ports, answers, sandbox)

@@ -63,6 +63,7 @@ fn host() -> Host {
         firewall: Firewall::default(),
         vtep: Some(ip("192.0.2.1")),
         balances: true,
+        steers: true,
         default_binding: ip("0.0.0.0"),
     }
 }
@@ -419,6 +420,8 @@ fn overlay_mesh() {
         first,
         last,
         backends: [([10, 0, 0, 5].into(), true), ([10, 0, 0, 6].into(), false)].into(),
+        concealed: first != last,
+        within: None,
     };
     let mut task = endpoint("10.0.0.5/24", None);
     task.service = Some(cnm::ServiceBinding {
@@ -436,10 +439,17 @@ fn overlay_mesh() {
     let parts = [
         Overlay.entry_rows(&net, &endpoint("10.0.0.2/24", None), &outside, &sandbox()),
         Bridge.concealed_rows(&net, &outside, &["10.0.0.0/24".parse().unwrap()]),
+        Bridge.publish_within_rows(
+            &net,
+            &outside,
+            &mapping(8080, 8080, 1),
+            &"192.0.2.0/28".parse().unwrap(),
+        ),
         Overlay.mesh_rows(&net, &port(8080, 8080), &sandbox()),
         Overlay.mesh_rows(&net, &port(8000, 8010), &sandbox()),
         Overlay.endpoint_rows(&net, &task, &sandbox()),
-        Overlay.task_rows(&net, &task, &ports, ip("172.18.0.3"), &sandbox()),
+        Overlay.task_rows(&net, &task, &ports, Some(ip("172.18.0.3")), &sandbox()),
+        Overlay.task_rows(&net, &task, &ports[..1], None, &sandbox()),
     ];
     insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));
 }

@@ -50,4 +50,10 @@ pub struct PortConfig {
     pub target_port: u32,
     #[prost(uint32, tag = "4")]
     pub published_port: u32,
+    /// Ours, as `EndpointRecord::direct` is: the task is to see the node's address in the client's place.
+    #[prost(bool, tag = "1000")]
+    pub concealed: bool,
+    /// Ours: nodes answer at their addresses in this subnet only; empty for all.
+    #[prost(string, tag = "1001")]
+    pub within: String,
 }

@@ -66,6 +66,7 @@ struct Shared {
     wake: Arc<OwnedFd>,
     counters: Arc<Counters>,
     balances: bool,
+    steers: bool,
     /// The daemon's own namespace.
     host: OwnedFd,
     netns_dir: PathBuf,
@@ -80,8 +81,8 @@ impl NetState {
     pub async fn start(config: Config) -> Result<Self, Error> {
         let failed = |e: std::io::Error| Error::new("cannot start the kernel state keeper", e);
         let counters = Arc::new(Counters::default());
-        let core = Core::new(&config, counters.clone())?;
-        let balances = core.balances();
+        let mut core = Core::new(&config, counters.clone())?;
+        let (balances, steers) = (core.balances(), core.steers());
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|e| failed(e.into()))?;
         let wake = Arc::new(wake);
@@ -96,6 +97,7 @@ impl NetState {
             wake,
             counters,
             balances,
+            steers,
             host: netns::current().map_err(failed)?,
             netns_dir: config.netns_dir,
         })))
@@ -170,6 +172,11 @@ impl NetState {
     /// with cgroup programs.
     pub fn balances(&self) -> bool {
         self.0.balances
+    }
+
+    /// Whether chains on a link's egress can be had.
+    pub fn steers(&self) -> bool {
+        self.0.steers
     }
 
     /// Counters since start.

@@ -40,6 +40,8 @@ pub fn name_record(record: &NameRecord, service_disabled: bool) -> Bytes {
                 },
                 target_port: p.target.into(),
                 published_port: p.published.into(),
+                concealed: p.concealed,
+                within: p.within.map_or_else(String::new, |w| w.to_string()),
             })
             .collect(),
         aliases: service.aliases.clone(),
@@ -90,6 +92,12 @@ pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
                 .map(|s| (*s).into())?,
             target: u16::try_from(p.target_port).ok()?,
             published: u16::try_from(p.published_port).ok()?,
+            concealed: p.concealed,
+            // One that cannot be read is no reason to answer everywhere.
+            within: match p.within.as_str() {
+                "" => None,
+                within => Some(within.parse().ok()?),
+            },
         })
     };
     Some(Some(NameRecord {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use cnm::model::{Endpoint, Mapping};
+use ipnet::IpNet;
 use netstate::Row;
 use netstate::nft::Value;
 
@@ -38,6 +39,27 @@ pub(super) fn rows(to: &Endpoint, ports: &[Mapping]) -> Vec<Row> {
     rows.sort();
     rows.dedup();
     rows
+}
+
+/// One entry whose ports are the same on both sides, at the host's addresses in a subnet.
+pub(super) fn within(to: &Endpoint, port: &Mapping, subnet: &IpNet) -> Vec<Row> {
+    let (Some(to), Some((first, last))) = (to.address(false), port.host_ports()) else {
+        return Vec::new();
+    };
+    let ip = Ip::new(false);
+    let number = protocol_number(&port.protocol);
+    let at = |ip, port| vec![Value::Ip(ip), Value::Protocol(number), Value::Port(port)];
+    let (low, high) = (subnet.network(), subnet.broadcast());
+    let to = to.addr();
+    vec![
+        ip.entry(
+            RANGES,
+            at(low, first),
+            Some(at(high, last)),
+            Some(vec![Value::Ip(to)]),
+        ),
+        published_range((to, number, first, last)),
+    ]
 }
 
 /// How host ports become those of the container.

@@ -10,7 +10,8 @@
 //! address. Which task it is is decided once for each connection, so changes touch no other connection.
 //!
 //! The source is given up for what could not be answered otherwise: towards a task that does not note the entry (Docker's),
-//! and for clients whose address has a meaning on this node only (its loopback and its containers).
+//! for clients whose address has a meaning on this node only (its loopback and its containers), and for ports whose service
+//! wants it so.
 
 use std::net::IpAddr;
 
@@ -35,6 +36,8 @@ const NEAR: &str = "pontoon-mesh-near";
 /// Protocol and port, or a range of them, to the chain that chooses a task.
 const PORTS: &str = "ports";
 const PORT_RANGES: &str = "port_ranges";
+/// Ports whose tasks are not to see the client.
+const CONCEALED: &str = "concealed";
 /// Tasks that answer the address that they see, wherever the packet came from.
 const PLAIN: &str = "plain";
 /// What a task serves.
@@ -67,6 +70,7 @@ pub(super) fn entry_rows(
         ip.set(PORTS, port(), verdict(), false),
         ip.set(PORT_RANGES, port(), verdict(), true),
         ip.set(PLAIN, vec![Type::Ipv4], None, false),
+        ip.set(CONCEALED, port(), None, true),
     ];
     let from_outside = || is(Field::IifName, Value::Ifname(outside.ifname.clone()));
     let to_inside = || is(Field::OifName, Value::Ifname(inside.ifname.clone()));
@@ -99,6 +103,7 @@ pub(super) fn entry_rows(
         Some((BaseKind::Nat, Hook::Postrouting, SRCNAT)),
         vec![
             hide(within(&[Field::IpDaddr], PLAIN)),
+            hide(within(&[Field::L4Proto, Field::ThDport], CONCEALED)),
             // What the host sends from its own address on the bridge.
             hide(prefix(Field::IpSaddr, bridge.trunc())),
         ],
@@ -124,6 +129,9 @@ pub(super) fn port_rows(port: &MeshPort, ns: &Ns) -> Vec<Row> {
         ip.set(&name, vec![Type::Mark], Some(vec![Type::Ipv4]), false),
         ip.entry(ports, at(port.first), end, Some(vec![choose])),
     ];
+    if port.concealed {
+        rows.push(ip.entry(CONCEALED, at(port.first), Some(at(port.last)), None));
+    }
     let of = u32::try_from(port.backends.len()).unwrap_or(u32::MAX);
     let map = name.clone();
     let any = vec![vec![Statement::DnatToAny { of, map }]];
@@ -138,12 +146,13 @@ pub(super) fn port_rows(port: &MeshPort, ns: &Ns) -> Vec<Row> {
     rows
 }
 
-/// `answers`: the address that a socket of the task answers the client from when it has not chosen one.
+/// `answers`: the address that a socket of the task answers the client from when it has not chosen one; without it packets
+/// come from the ingress network's own addresses only.
 pub(super) fn task_rows(
     network: &Network,
     endpoint: &Endpoint,
     ports: &[Mapping],
-    answers: IpAddr,
+    answers: Option<IpAddr>,
     ns: &Ns,
 ) -> Vec<Row> {
     let own = endpoint.ipv4.map(|a| a.addr());
@@ -160,7 +169,7 @@ pub(super) fn task_rows(
     let near = Ip::within(ns.clone(), NEAR, false);
     let mut rows = translations(&near, &[came_in(), from(false)], ports, own);
     let ip = Ip::within(ns.clone(), TABLE, false);
-    rows.extend(translations(&ip, &[came_in(), from(true)], ports, answers));
+    rows.push(Row::NftTable(ip.table.clone()));
     rows.push(ip.set(TARGETS, vec![Type::Protocol, Type::Port], None, true));
     rows.extend(targets(&ip, ports));
     let serves = within(&[Field::L4Proto, Field::ThDport], TARGETS);
@@ -173,7 +182,10 @@ pub(super) fn task_rows(
         vec![came_in(), DROP],
     ];
     rows.extend(ip.chain("for", Some((BaseKind::Filter, Hook::Input, 0)), admitted));
-    if let (Some(nobody), IpNet::V4(subnet)) = (endpoint.virtual_ip(), pool.subnet) {
+    if let (Some(nobody), Some(answers), IpNet::V4(subnet)) =
+        (endpoint.virtual_ip(), answers, pool.subnet)
+    {
+        rows.extend(translations(&ip, &[came_in(), from(true)], ports, answers));
         let note = vec![came_in(), from(true), copy(Word::EtherSaddr, Word::CtMark)];
         let noted = Statement::Match {
             field: Field::CtMark,

@@ -23,6 +23,7 @@ use crate::nf::object;
 use crate::nf::plan::{self, Plan, Work};
 use crate::nf::read;
 use crate::nf::view::View;
+use crate::nft::{Base, BaseKind, Chain, Family, Hook, Table};
 use crate::rt::link;
 use crate::{Error, Ns, Row};
 
@@ -155,6 +156,38 @@ impl Kernel {
             self.view.claim(&change.key);
         }
         Ok(adopted)
+    }
+
+    /// Makes a chain on a link's egress and takes it back, in one transaction.
+    pub fn try_egress(&mut self) -> Result<(), Error> {
+        let what = "cannot make a chain on the egress of lo";
+        let table = Table {
+            ns: Ns::Host,
+            family: Family::Netdev,
+            name: format!("{}-probe", self.mark),
+        };
+        let chain = Chain {
+            table: table.clone(),
+            name: "out".into(),
+            base: Some(Base {
+                kind: BaseKind::Filter,
+                hook: Hook::Egress,
+                priority: 0,
+                drop_by_default: false,
+                device: Some("lo".into()),
+            }),
+        };
+        let messages = object::transaction([
+            object::add_table(&table),
+            object::add_chain(&chain),
+            object::delete_table(&table),
+        ]);
+        let space = self.spaces.get(&Ns::Host)?;
+        let socket = space.nft().map_err(|e| Error::new(what, e))?;
+        match socket.transact(&messages) {
+            Ok(_) => Ok(()),
+            Err((_, nack)) => Err(Error::new(what, nack.errno)),
+        }
     }
 
     pub fn read_table(&mut self, table: &crate::nft::Table) -> Result<Option<read::Seen>, Error> {

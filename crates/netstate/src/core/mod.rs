@@ -153,6 +153,14 @@ impl Core {
         self.kernel.balancer.is_some()
     }
 
+    pub fn steers(&mut self) -> bool {
+        let steers = self.kernel.try_egress();
+        if let Err(error) = &steers {
+            tracing::info!(%error, "no chains on the egress of links here (Linux 5.16 and later have them)");
+        }
+        steers.is_ok()
+    }
+
     /// Until `Job::Stop`. `wake` is written to with every job.
     pub fn run(mut self, jobs: &mpsc::Receiver<Job>, wake: &OwnedFd) {
         let mut next_audit = Instant::now() + AUDIT_EVERY;

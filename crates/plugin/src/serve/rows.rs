@@ -17,6 +17,7 @@ pub(super) fn host() -> Host {
         firewall: Firewall::default(),
         vtep: None,
         balances: false,
+        steers: false,
         default_binding: std::net::Ipv4Addr::UNSPECIFIED.into(),
     }
 }
