@@ -3,55 +3,14 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
 use common::background::Background;
-use common::container::run;
-use common::swarm::{CREATE, replicas};
+use common::container::{pid, run};
+use common::mesh::{Answers, SERVER, ask, get, only};
+use common::swarm::{CREATE, replicas, task_on};
 use common::{Shell as _, World, eventually, is_docker, until};
 use lab::Host;
-
-/// A web server whose page is the client's address and the container's short id.
-const SERVER: &str = "busybox sh -c \"mkdir -p /www/cgi-bin; \
-    printf '#!/bin/sh\\necho; echo \\$REMOTE_ADDR \\$(hostname)\\n' >/www/cgi-bin/who; \
-    chmod +x /www/cgi-bin/who; exec httpd -f -p 0.0.0.0:80 -h /www\"";
-
-/// Shell that fetches that page; nothing, when there is no answer.
-fn get(at: &str, port: u16) -> String {
-    let request = "printf \"GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n\"";
-    format!("{request} | busybox nc -w 3 {at} {port} 2>/dev/null | tail -n 1 | grep .")
-}
-
-/// What the servers say: who asked, and who answered.
-#[derive(Debug, Default, PartialEq)]
-struct Answers {
-    clients: BTreeSet<String>,
-    servers: BTreeSet<String>,
-    failed: usize,
-}
-
-impl Answers {
-    fn read(text: &str) -> Self {
-        let mut answers = Self::default();
-        for line in text.lines() {
-            match line.split_once(' ') {
-                Some((client, server)) => {
-                    answers.clients.insert(client.to_owned());
-                    answers.servers.insert(server.to_owned());
-                }
-                None => answers.failed += 1,
-            }
-        }
-        answers
-    }
-}
-
-/// So many requests from a host, or through the prefix from one of its containers.
-fn ask(host: &Host, prefix: &str, at: &str, port: u16, requests: usize) -> Answers {
-    let get = get(at, port);
-    let all = format!("for i in $(seq {requests}); do {get} || echo FAILED; done");
-    Answers::read(&host.ok(&format!("{prefix} sh -c '{all}'")))
-}
 
 /// Three hosts and the service `web` with so many tasks, whose port 80 is the mesh's 8080; every node knows all of them.
 fn world(tasks: usize) -> World {
@@ -72,10 +31,6 @@ fn world(tasks: usize) -> World {
         });
     }
     world
-}
-
-fn only(text: impl ToString) -> BTreeSet<String> {
-    [text.to_string()].into()
 }
 
 #[test]
@@ -114,7 +69,7 @@ fn every_node_answers_and_the_task_sees_the_client() {
             ask(host, "", &host.addr.to_string(), 8080, 1).failed == 1
         });
         let mut listener = Background::start(host, "busybox nc -l -p 8080");
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(200));
         assert_eq!(listener.status(), None, "the port is free again");
     }
     world.end();
@@ -169,6 +124,59 @@ fn no_request_fails_while_tasks_come_and_go() {
 }
 
 #[test]
+fn a_connection_goes_on_while_its_task_drains() {
+    if is_docker() {
+        return;
+    }
+    let world = World::swarm(&[2, 1]);
+    let (hosts, outside) = (world.all(), world.outside());
+    // Process 1 does not hear of SIGTERM.
+    hosts[0].ok(&format!(
+        "{CREATE} --stop-grace-period 20s --name echo -p 8080:80 --replicas 2 busybox nc -ll -p 80 -e cat"
+    ));
+    eventually(20, "2/2".to_string(), || replicas(&hosts[0], "echo"));
+    let own = hosts[0].addr;
+    let echo = |wait: u32| format!("(echo a; sleep {wait}; echo b) | busybox nc -w 5 {own} 8080");
+    until(10, "the node answers", || {
+        outside.sh(&echo(0)).stdout == "a\nb\n"
+    });
+    let line = format!("sh -c '{}'", echo(6));
+    let talking: Vec<Background> = (0..8).map(|_| Background::start(&outside, &line)).collect();
+    for talk in &talking {
+        until(3, "both sides have begun", || talk.output() == "a\n");
+    }
+    hosts[0].ok("docker service scale -d echo=1");
+    until(5, "one task drains", || {
+        let listed = "docker service ps -f desired-state=running -q echo";
+        hosts[0].ok(listed).lines().count() == 1
+    });
+    for talk in &talking {
+        eventually(15, "a\nb\n".to_owned(), || talk.output());
+    }
+    assert_eq!(outside.sh(&echo(0)).stdout, "a\nb\n");
+    drop(talking);
+    world.end();
+}
+
+#[test]
+fn a_node_that_is_lost_takes_no_request_with_it() {
+    if is_docker() {
+        return;
+    }
+    let mut world = world(3);
+    let (hosts, outside) = (world.all(), world.outside());
+    world.lab().partition(&["h2"]).unwrap();
+    for host in [&hosts[0], &hosts[2]] {
+        let own = host.addr.to_string();
+        until(40, "its failure is noticed", || {
+            ask(&outside, "", &own, 8080, 10).failed == 0
+        });
+        assert_eq!(ask(&outside, "", &own, 8080, 30).failed, 0);
+    }
+    world.end();
+}
+
+#[test]
 fn a_daemon_that_is_gone_leaves_its_node_a_way_in() {
     if is_docker() {
         return;
@@ -183,5 +191,119 @@ fn a_daemon_that_is_gone_leaves_its_node_a_way_in() {
     common::start(&hosts[2], &[]);
     let answers = ask(&outside, "", &own, 8080, 20);
     assert_eq!((answers.failed, answers.servers.len()), (0, 2));
+    world.end();
+}
+
+#[test]
+fn labels_say_where_a_port_answers_and_whom_the_task_sees() {
+    if is_docker() {
+        return;
+    }
+    let world = World::swarm(&[2, 1]);
+    let (hosts, outside) = (world.all(), world.outside());
+    let taken = Background::start(&hosts[1], "busybox nc -ll -p 8082 -e echo mine");
+    let create = |label: &str| {
+        hosts[0].sh(&format!(
+            "{CREATE} --name web -p 8080:80 -p 8081:80 -p 8082:80 -p 7008-7010:78-80 \
+             --label pontoon.publish.8080.source=nat --label {label} {SERVER}"
+        ))
+    };
+    let refused = create("pontoon.publish.8081.bind=eth0").stderr;
+    let reason =
+        "invalid label pontoon.publish.8081.bind=eth0: want an IPv4 address or subnet of the nodes";
+    assert!(refused.contains(reason), "{refused}");
+    assert_eq!(create("pontoon.publish.8081.bind=198.18.1.0/24").status, 0);
+    eventually(20, "1/1".to_string(), || replicas(&hosts[0], "web"));
+    for host in &hosts {
+        let own = host.addr.to_string();
+        let through = |port| ask(&outside, "", &own, port, 3);
+        until(10, "the node leads to the task", || {
+            through(8080).failed == 0
+        });
+        let seen = through(8080).clients;
+        assert!(seen.iter().all(|c| c.starts_with("10.0.0.")), "{seen:?}");
+        // Within a range, and where a process of the host has the port: the mesh comes first, as with Docker.
+        for port in [7010, 8082] {
+            assert_eq!(through(port).clients, only(outside.addr), "{own}:{port}");
+        }
+        let bound = through(8081);
+        match own.starts_with("198.18.1.") {
+            true => assert_eq!(bound.clients, only(outside.addr)),
+            false => assert_eq!(bound.failed, 3),
+        }
+        assert_eq!(ask(host, "", "127.0.0.1", 8081, 1).failed, 1);
+        // A container cannot have what is the mesh's.
+        let refused = host.sh("docker run -d -p 8080:80 busybox sleep 60").stderr;
+        assert!(refused.contains("address already in use"), "{refused}");
+    }
+    drop(taken);
+    world.end();
+}
+
+/// Answers with the sender's address, from whichever address the kernel takes.
+const UDP_SERVER: &str = "perl -MSocket -e 'socket(S,PF_INET,SOCK_DGRAM,17); bind(S,sockaddr_in(53,INADDR_ANY)); \
+    while($from=recv(S,$_,9999,0)) { ($port,$ip)=sockaddr_in($from); send(S,inet_ntoa($ip).\" \".length,0,$from) }'";
+
+fn udp(host: &Host, at: &str, bytes: usize) -> String {
+    let send = format!("printf %{bytes}s . >&3; timeout 2 dd bs=9999 count=1 <&3 2>/dev/null");
+    host.sh(&format!("bash -c 'exec 3<>/dev/udp/{at}/5353; {send}'"))
+        .stdout
+}
+
+#[test]
+fn datagrams_are_answered_and_follow_the_tasks() {
+    if is_docker() {
+        return;
+    }
+    let world = World::swarm(&[2, 1]);
+    let (hosts, outside) = (world.all(), world.outside());
+    let manager = &hosts[0];
+    manager.ok(&format!(
+        "{CREATE} --name echo -p published=5353,target=53,protocol=udp --mode global busybox sleep 3600"
+    ));
+    eventually(20, "3/3".to_string(), || replicas(manager, "echo"));
+    let mut servers: Vec<Background> = hosts
+        .iter()
+        .map(|host| {
+            let pid = pid(host, &task_on(host, "echo"));
+            Background::start(host, &format!("nsenter -t {pid} -n {UDP_SERVER}"))
+        })
+        .collect();
+    for host in &hosts {
+        let own = host.addr.to_string();
+        until(10, "the node leads to the tasks", || {
+            !udp(&outside, &own, 1).is_empty()
+        });
+        // Whole, and in fragments.
+        for bytes in [1, 1400, 1480, 4000] {
+            for _ in 0..6 {
+                let answer = format!("{} {bytes}", outside.addr);
+                assert_eq!(udp(&outside, &own, bytes), answer, "through {own}");
+            }
+        }
+        assert!(udp(host, "127.0.0.1", 1).starts_with("10.0.0."));
+    }
+    // One sender, from one port for all the time: where its task goes, it is answered by another.
+    let line = format!(
+        "bash -c 'exec 3<>/dev/udp/{}/5353; while sleep 0.1; do echo -n q >&3; \
+         timeout 1 dd bs=9999 count=1 <&3 2>/dev/null && echo; done'",
+        hosts[2].addr
+    );
+    let asking: Vec<Background> = (0..6).map(|_| Background::start(&outside, &line)).collect();
+    for gone in [0, 1] {
+        let name = ["h1", "h2"][gone];
+        manager.ok(&format!("docker node update --availability drain {name}"));
+        drop(servers.remove(0));
+        until(20, "its task is gone", || {
+            hosts[gone].ok("docker ps -q").is_empty()
+        });
+        for asking in &asking {
+            let before = asking.output().lines().count();
+            until(10, "answers go on", || {
+                asking.output().lines().count() > before + 5
+            });
+        }
+    }
+    drop((asking, servers));
     world.end();
 }

@@ -8,6 +8,8 @@ mod common;
 mod mixed_common;
 
 use common::container::{address, inspect, run};
+use common::mesh::{SERVER, ask, only};
+use common::swarm::CREATE;
 use common::{Differences, Shell as _, eventually, init, join, until};
 use lab::Host;
 use mixed_common::Kind::{Docker, Pontoon};
@@ -27,6 +29,55 @@ fn a_docker_worker_shares_a_pontoon_swarm() {
 #[test]
 fn a_pontoon_worker_shares_a_docker_swarm() {
     one_overlay([Docker, Pontoon]);
+}
+
+#[test]
+fn published_ports_lead_to_a_docker_worker() {
+    published([Pontoon, Docker]);
+}
+
+#[test]
+fn published_ports_of_a_docker_manager_lead_everywhere() {
+    published([Docker, Pontoon]);
+}
+
+/// A port of the mesh, through our node: Docker's needs IPVS to be a way in.
+fn published(kinds: [Kind; 2]) {
+    let (world, nodes) = swarm(kinds);
+    let which = |kind| kinds.iter().position(|k| *k == kind).unwrap();
+    let (ours, dockers) = (&nodes[which(Pontoon)], &nodes[which(Docker)]);
+    nodes[0].ok(&format!(
+        "{CREATE} --name web -p 8080:80 --mode global {SERVER}"
+    ));
+    runs(&nodes[0], "web", "2/2");
+    let (outside, own) = (world.outside(), ours.addr.to_string());
+    let through = |at: &str| ask(&outside, "", at, 8080, 20);
+    until(PATIENCE, "our node leads to both tasks", || {
+        through(&own).servers.len() == 2
+    });
+    let answers = through(&own);
+    assert_eq!((answers.failed, answers.servers.len()), (0, 2));
+    // Our task sees the client, Docker's the node.
+    let (client, node): (Vec<_>, Vec<_>) = answers
+        .clients
+        .into_iter()
+        .partition(|c| *c == outside.addr.to_string());
+    assert_eq!((client.len(), node.len()), (1, 1));
+    assert!(node[0].starts_with("10.0.0."), "{node:?}");
+
+    // What Docker's balancer would send our task: from its own address there, to the published port.
+    let task = container_of(ours, "web");
+    let at = address(ours, &task, "ingress");
+    let balancer = dockers.ok(&format!(
+        "find {} -name ingress_sbox",
+        dockers.dir().display()
+    ));
+    let enter = format!("nsenter --net={balancer}");
+    let answers = ask(dockers, &enter, &at, 8080, 3);
+    assert_eq!((answers.failed, answers.servers), (0, only(&task[..12])));
+    assert!(answers.clients.iter().all(|c| c.starts_with("10.0.0.")));
+    assert_eq!(ask(dockers, &enter, &at, 81, 1).failed, 1, "no other port");
+    world.end();
 }
 
 fn one_overlay(kinds: [Kind; 2]) {

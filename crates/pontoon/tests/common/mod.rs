@@ -11,6 +11,7 @@
 
 pub mod background;
 pub mod container;
+pub mod mesh;
 pub mod plugin;
 pub mod refusal;
 pub mod swarm;
