@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use common::background::{Background, Pinging};
 use common::container::{address, answers, inspect, pid, pings, resolve, run};
+use common::swarm::overlay_namespace;
 use common::{Shell as _, World, eventually, is_docker, until};
 use lab::Host;
 
@@ -31,18 +32,10 @@ fn pair() -> (World, Host, Host) {
 
 /// A line of shell in the namespace of the overlay network.
 fn in_overlay(host: &Host, line: &str) {
-    host.ok(&format!("nsenter --net={} sh -euc '{line}'", overlay(host)));
-}
-
-/// The namespace of the one overlay network: where a VXLAN device is.
-fn overlay(host: &Host) -> String {
-    let dir = host.dir().join("exec/netns").display().to_string();
-    let find = format!(
-        "for ns in {dir}/*; do nsenter --net=$ns ip -o link show type vxlan | grep -q . && echo $ns; done; true"
-    );
-    let found = host.ok(&find);
-    assert_eq!(found.lines().count(), 1, "{found}");
-    found
+    host.ok(&format!(
+        "nsenter --net={} sh -euc '{line}'",
+        overlay_namespace(host)
+    ));
 }
 
 #[test]
@@ -122,7 +115,10 @@ fn a_swarm_goes_on_while_its_daemons_die() {
     let tasks = h1.ok("docker service ps -q web | sort");
     let (a1, a2) = (address(&h1, "c1", "att"), address(&h2, "c2", "att"));
     let watch = |host: &Host| {
-        let line = format!("nsenter --net={} ip -ts monitor neigh", overlay(host));
+        let line = format!(
+            "nsenter --net={} ip -ts monitor neigh",
+            overlay_namespace(host)
+        );
         Background::start(host, &line)
     };
     let watched = [(watch(&h1), &a2), (watch(&h2), &a1)];

@@ -4,6 +4,7 @@
 mod common;
 
 use common::container::{address, inspect, pid, pings, run};
+use common::swarm::overlay_namespace;
 use common::{Shell as _, World, eventually, is_docker, until};
 use engine_types::pontoon::{Drift, Explanation, StepState};
 use lab::Host;
@@ -264,8 +265,7 @@ fn containers_of_two_hosts() {
     assert_wrong(&h1, "c1", &nobody, &["endpoint: ", "nobody is known at"]);
 
     // Each damage is the first thing that is wrong; what came before it is put right in between.
-    let dir = h1.dir().join("exec/netns").display().to_string();
-    let overlay = h1.ok(&format!("ls {dir} | grep ^ov-"));
+    let overlay = overlay_namespace(&h1);
     for (damage, part) in [
         (
             "bridge fdb show dev vxlan0 | grep dst | while read mac rest; do bridge fdb del $mac dev vxlan0; done",
@@ -279,7 +279,7 @@ fn containers_of_two_hosts() {
         ("ip link del vxlan0", "kernel: link vxlan0 "),
     ] {
         let before = drift(&h1, "--hold 30");
-        h1.ok(&format!("nsenter --net={dir}/{overlay} sh -euc '{damage}'"));
+        h1.ok(&format!("nsenter --net={overlay} sh -euc '{damage}'"));
         assert_wrong(&h1, "c1", "c2", &[part, "was "]);
         heal(&h1, &before);
         eventually(5, FINE.to_string(), || wrong(&h1, "c1", "c2"));

@@ -50,3 +50,15 @@ pub fn task_on(host: &Host, service: &str) -> String {
         .unwrap_or_else(|| panic!("no task of {service} on {}", host.name))
         .to_string()
 }
+
+/// The namespace on a host of its one overlay network that is not the mesh's: where a VXLAN device is.
+pub fn overlay_namespace(host: &Host) -> String {
+    let ingress = host.ok("docker network inspect -f '{{printf \"%.9s\" .Id}}' ingress");
+    let dir = host.dir().join("exec/netns").display().to_string();
+    let found = host.ok(&format!(
+        "for ns in {dir}/*; do case $ns in *{ingress}*) continue ;; esac; \
+         nsenter --net=$ns ip -o link show type vxlan | grep -q . && echo $ns; done; true"
+    ));
+    assert_eq!(found.lines().count(), 1, "{found}");
+    found
+}
