@@ -24,6 +24,7 @@
 
 mod addresses;
 mod attachment;
+mod balance_labels;
 mod checks;
 mod convert;
 mod errors;

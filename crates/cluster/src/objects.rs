@@ -6,6 +6,7 @@ use engine_types::{Error, Filters, Result, swarm as api};
 use raft_store::State;
 use swarm_wire::pb;
 
+use crate::balance_labels::balance;
 use crate::convert::{self, TASK_STATE};
 use crate::lookup::{Named as _, find, matches};
 use crate::publish_labels::choices;
@@ -211,6 +212,7 @@ impl Cluster {
     /// Networks by id, and only those of the swarm.
     async fn service_spec(&self, mut spec: api::ServiceSpec) -> Result<pb::ServiceSpec> {
         choices(spec.annotations.labels.iter().flatten())?;
+        balance(spec.annotations.labels.iter().flatten())?;
         let view = self.view()?;
         let asked = spec.networks.take().unwrap_or_default();
         let networks = spec.task_template.networks.get_or_insert_default();

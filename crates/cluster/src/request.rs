@@ -10,6 +10,7 @@ use engine_types::network::{EndpointIPAMConfig, EndpointSettings};
 use engine_types::{Empty, Error, Result};
 use swarm_wire::pb;
 
+use crate::balance_labels::balance;
 use crate::convert;
 use crate::publish_labels::choices;
 
@@ -280,6 +281,7 @@ pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
             let ports = convert::ports_json(&endpoint.ports).unwrap_or_default();
             let labels = task.service_annotations.as_ref().map(|a| &a.labels);
             let choices = labels.map(choices).transpose()?.unwrap_or_default();
+            let balance = labels.map(balance).transpose()?.unwrap_or_default();
             Ok(ConnectRequest {
                 network: network.id.clone(),
                 settings: EndpointSettings {
@@ -307,6 +309,7 @@ pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
                             })
                         })
                         .collect(),
+                    balance,
                 }),
             })
         })

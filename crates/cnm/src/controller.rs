@@ -231,6 +231,7 @@ fn load(
     if !config.default_address_pools.iter().any(has_ipv6) {
         pools.add_default(ipam::DefaultPool::unique_local(&host_id(store)?));
     }
+    let zone = config.labels.iter().find_map(|l| l.strip_prefix("zone="));
     let mut state = State {
         drivers,
         host: Host {
@@ -240,6 +241,7 @@ fn load(
             steers: kernel.steers(),
             default_binding: config.default_binding,
         },
+        zone: zone.unwrap_or_default().to_owned(),
         networks: BTreeMap::new(),
         records: BTreeMap::new(),
         remote: BTreeMap::new(),

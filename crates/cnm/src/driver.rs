@@ -75,6 +75,8 @@ pub struct Host {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     pub address: Ipv4Addr,
+    /// All connections of a sandbox reach the same task.
+    pub sticky: bool,
     /// Healthy tasks, and whether they take packets to `address` as they are.
     pub backends: BTreeMap<Ipv4Addr, bool>,
 }

@@ -71,7 +71,7 @@ pub use overlay::{
     LocalEndpoint, NameRecord, OverlayView, Peer, Port, Subnet, SwarmNetwork, SwarmNetworks,
 };
 pub use publish::{Publish, exposed, published};
-pub use sandbox::{ConnectRequest, Mode, Sandbox, SandboxSpec, ServiceBinding};
+pub use sandbox::{Balance, ConnectRequest, Mode, Prefer, Sandbox, SandboxSpec, ServiceBinding};
 
 #[cfg(test)]
 mod tests;

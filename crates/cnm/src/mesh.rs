@@ -18,8 +18,9 @@ use crate::kernel::run_in;
 use crate::model::{ENTRY, Endpoint, Mapping, Network, Record};
 use crate::ports::open_all;
 use crate::publish::of_mesh;
+use crate::services::Tasks;
 use crate::state::{Rows, State};
-use crate::{ConnectRequest, Controller, NameRecord, SandboxSpec, SwarmNetwork};
+use crate::{ConnectRequest, Controller, SandboxSpec, SwarmNetwork};
 
 /// Protocol, first and last port, with the sockets that keep them from other programs; none where another has them.
 pub(crate) type MeshPorts = BTreeMap<(String, u16, u16), Vec<Socket>>;
@@ -92,22 +93,25 @@ impl State {
 
     /// What the names on the ingress network publish; ports in a row that lead to the same tasks are one.
     fn mesh_ports(&self, network: &str) -> Vec<MeshPort> {
-        let mut ports = BTreeMap::<(String, u16), MeshPort>::new();
-        self.each_name(network, |record: &NameRecord| {
+        let mut ports = BTreeMap::<(String, u16), (MeshPort, Tasks)>::new();
+        self.each_name(network, |record, distance| {
             let Some(IpAddr::V4(backend)) = record.address else {
                 return;
             };
             for port in &record.service.ingress_ports {
                 let key = (port.protocol.clone(), port.published);
-                let behind = ports.entry(key).or_insert_with(|| MeshPort {
-                    protocol: port.protocol.clone(),
-                    first: port.published,
-                    last: port.published,
-                    backends: BTreeMap::new(),
-                    concealed: false,
-                    within: port.within,
+                let (behind, tasks) = ports.entry(key).or_insert_with(|| {
+                    let port = MeshPort {
+                        protocol: port.protocol.clone(),
+                        first: port.published,
+                        last: port.published,
+                        backends: BTreeMap::new(),
+                        concealed: false,
+                        within: port.within,
+                    };
+                    (port, Tasks::default())
                 });
-                behind.backends.insert(backend, record.direct);
+                tasks.add(backend, record, distance);
                 // Tasks from before and after a change of their service may differ.
                 behind.concealed |= port.concealed;
                 if behind.within != port.within {
@@ -116,7 +120,8 @@ impl State {
             }
         });
         let mut all: Vec<MeshPort> = Vec::new();
-        for port in ports.into_values() {
+        for (mut port, tasks) in ports.into_values() {
+            port.backends = tasks.near();
             match all.last_mut() {
                 Some(last) if last.goes_on_with(&port) => last.last = port.last,
                 _ => all.push(port),

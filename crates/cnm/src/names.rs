@@ -68,6 +68,7 @@ impl State {
             task_aliases: others.to_vec(),
             address: endpoint.ipv4.map(|a| a.addr()),
             direct: endpoint.virtual_ip().is_some() && (self.host.steers || !of_mesh),
+            zone: self.zone.clone(),
             service,
         })
     }

@@ -60,6 +60,8 @@ pub struct NameRecord {
     pub address: Option<IpAddr>,
     /// It takes packets to its service's address as they are; on the ingress network, it answers by the way that they came.
     pub direct: bool,
+    /// Its node's; empty for none.
+    pub zone: String,
     /// Empty (default) for a standalone container.
     pub service: ServiceBinding,
 }

@@ -74,4 +74,36 @@ pub struct ServiceBinding {
     pub aliases: Vec<String>,
     /// Published through the mesh; only on the ingress network.
     pub ingress_ports: Vec<crate::Port>,
+    pub balance: Balance,
+}
+
+/// Which of a service's tasks a client reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Balance {
+    /// The same one with every connection.
+    pub sticky: bool,
+    pub prefer: Prefer,
+}
+
+/// Near tasks, as long as there is one.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub enum Prefer {
+    /// On the client's node.
+    Node,
+    /// On nodes with the same engine label `zone`.
+    Zone,
+    #[default]
+    Any,
 }

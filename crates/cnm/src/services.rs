@@ -5,28 +5,46 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use netstate::Owned;
 
-use crate::NameRecord;
 use crate::controller::Inner;
 use crate::driver::Service;
 use crate::state::{Rows, State};
+use crate::{Balance, NameRecord, Prefer};
 
 impl State {
     /// By address. Of an IPv6 service there is none yet: the peers' records carry IPv4 addresses only.
     pub fn balanced(&self, network: &str) -> BTreeMap<Ipv4Addr, Service> {
-        let mut services = BTreeMap::new();
-        self.each_name(network, |record| services_of(&mut services, record));
-        services
+        let mut services = BTreeMap::<Ipv4Addr, Tasks>::new();
+        self.each_name(network, |record, distance| {
+            if let (Ok(address), Some(IpAddr::V4(task))) =
+                (record.service.virtual_ip.parse(), record.address)
+            {
+                let tasks = services.entry(address).or_default();
+                tasks.add(task, record, distance);
+            }
+        });
+        let service = |(address, tasks): (_, Tasks)| {
+            let service = Service {
+                address,
+                sticky: tasks.balance.sticky,
+                backends: tasks.near(),
+            };
+            (address, service)
+        };
+        services.into_iter().map(service).collect()
     }
 
-    /// Names on a network, of endpoints here and elsewhere.
-    pub fn each_name(&self, network: &str, mut each: impl FnMut(&NameRecord)) {
+    /// Names on a network, of endpoints here and elsewhere, and the narrowest preference that each satisfies.
+    pub fn each_name(&self, network: &str, mut each: impl FnMut(&NameRecord, Prefer)) {
         for (record, endpoint) in self.endpoints_on(network) {
-            self.record_of(record, endpoint).iter().for_each(&mut each);
+            if let Some(record) = self.record_of(record, endpoint) {
+                each(&record, Prefer::Node);
+            }
         }
         let here = |id: &str| self.endpoints_on(network).any(|(_, e)| e.id == id);
         let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
         for (_, record) in remote.filter(|(id, _)| !here(id)) {
-            each(record);
+            let same_zone = !self.zone.is_empty() && record.zone == self.zone;
+            each(record, if same_zone { Prefer::Zone } else { Prefer::Any });
         }
     }
 
@@ -97,17 +115,32 @@ impl Changes {
     }
 }
 
-fn services_of(services: &mut BTreeMap<Ipv4Addr, Service>, record: &NameRecord) {
-    let (Ok(address), Some(IpAddr::V4(backend))) =
-        (record.service.virtual_ip.parse(), record.address)
-    else {
-        return;
-    };
-    let service = services.entry(address).or_insert_with(|| Service {
-        address,
-        backends: BTreeMap::new(),
-    });
-    service.backends.insert(backend, record.direct);
+/// Healthy tasks of one service, and which of them are chosen from.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    pub balance: Balance,
+    all: Vec<(Prefer, Ipv4Addr, bool)>,
+}
+
+impl Tasks {
+    pub fn add(&mut self, address: Ipv4Addr, record: &NameRecord, distance: Prefer) {
+        // Tasks from before and after a change of their service may differ.
+        self.balance = record.service.balance;
+        self.all.push((distance, address, record.direct));
+    }
+
+    /// Those that the service prefers, or all where there is none, and whether they are direct.
+    pub fn near(&self) -> BTreeMap<Ipv4Addr, bool> {
+        let near = |prefer: Prefer| {
+            let near = self.all.iter().filter(move |(d, ..)| *d <= prefer);
+            near.map(|(_, address, direct)| (*address, *direct))
+        };
+        let preferred: BTreeMap<_, _> = near(self.balance.prefer).collect();
+        match preferred.is_empty() {
+            true => near(Prefer::Any).collect(),
+            false => preferred,
+        }
+    }
 }
 
 impl Inner {

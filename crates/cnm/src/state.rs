@@ -27,6 +27,8 @@ pub(crate) const GATEWAY_BRIDGE: &str = "docker_gwbridge";
 pub(crate) struct State {
     pub drivers: Registry,
     pub host: Host,
+    /// The daemon's label `zone`; empty for none.
+    pub zone: String,
     pub networks: BTreeMap<String, Entry>,
     /// By container.
     pub records: BTreeMap<String, Record>,

@@ -177,8 +177,11 @@ impl Driver for Noted {
     }
     fn service_rows(&self, network: &Network, service: &Service, _host: &Host) -> Vec<Row> {
         vec![note(format!(
-            "service {} {} {:?}",
-            network.name, service.address, service.backends
+            "service {} {}{} {:?}",
+            network.name,
+            service.address,
+            if service.sticky { " sticky" } else { "" },
+            service.backends
         ))]
     }
     fn peer_rows(&self, network: &Network, peer: &Peer) -> Vec<Row> {

@@ -384,6 +384,7 @@ fn overlay_service() {
     });
     let service = cnm::driver::Service {
         address: [10, 0, 1, 2].into(),
+        sticky: false,
         backends: [([10, 0, 1, 5].into(), true), ([10, 0, 1, 6].into(), false)].into(),
     };
     let by_route = Host {

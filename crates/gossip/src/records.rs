@@ -37,6 +37,15 @@ pub struct EndpointRecord {
     /// translation.
     #[prost(bool, tag = "1000")]
     pub direct: bool,
+    /// Ours: a client's connections all reach the same task.
+    #[prost(bool, tag = "1001")]
+    pub sticky: bool,
+    /// Ours: 0 any task, 1 those on the client's node, 2 those in its zone.
+    #[prost(uint32, tag = "1002")]
+    pub prefer: u32,
+    /// Ours: the node's, empty for none.
+    #[prost(string, tag = "1003")]
+    pub zone: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -91,6 +91,7 @@ fn row(i: u32, backends: u32) -> Row {
         network: NETWORK,
         address: nth(SERVICE, i),
         backends: (0..backends).map(|b| nth(BACKEND, b)).collect(),
+        sticky: false,
     }
 }
 

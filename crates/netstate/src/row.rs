@@ -72,6 +72,8 @@ pub enum Row {
         network: u32,
         address: Ipv4Addr,
         backends: BTreeSet<Ipv4Addr>,
+        /// All connections of a namespace reach the same backend, as long as it is there.
+        sticky: bool,
     },
     Neighbour {
         ns: Ns,

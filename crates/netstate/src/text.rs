@@ -89,12 +89,14 @@ impl Display for Row {
                 network,
                 address,
                 backends,
+                sticky,
             } => {
                 let backends: Vec<String> = backends.iter().map(|b| b.to_string()).collect();
                 let backends = backends.join(" ");
+                let sticky = if *sticky { " sticky" } else { "" };
                 write!(
                     f,
-                    "service {address} of network {network} backends {backends}"
+                    "service {address} of network {network} backends {backends}{sticky}"
                 )
             }
             Row::Neighbour { ns, link, ip, mac } => {

@@ -34,6 +34,7 @@ fn service(backends: &[&str]) -> Vec<Row> {
         network: NETWORK,
         address: SERVICE.parse().unwrap(),
         backends: backends.iter().map(|b| b.parse().unwrap()).collect(),
+        sticky: false,
     }]
 }
 
@@ -122,6 +123,43 @@ fn connections_spread_and_outlive_their_service() {
 }
 
 #[test]
+fn a_sticky_service_gives_a_namespace_one_backend() {
+    isolated(|| async {
+        let group = Group::new("sticky");
+        let state = start_on(&group).await;
+        group.enter();
+        state.set("sandbox", sandbox()).await.unwrap();
+        let sticky = |backends: &[&str]| {
+            let mut rows = service(backends);
+            if let Row::Service { sticky, .. } = &mut rows[0] {
+                *sticky = true;
+            }
+            rows
+        };
+        state.set("service", sticky(&BACKENDS)).await.unwrap();
+        let port = inside(&state, serve).await;
+        let seen = inside(&state, move || spread(port, 50)).await;
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        let mine = seen.into_keys().next().unwrap();
+        // Another one goes: nothing moves. This one goes: all move together.
+        let other = BACKENDS.into_iter().find(|b| *b != mine).unwrap();
+        let left: Vec<&str> = BACKENDS.into_iter().filter(|b| *b != other).collect();
+        state.set("service", sticky(&left)).await.unwrap();
+        let seen = inside(&state, move || spread(port, 20)).await;
+        assert_eq!(seen.into_keys().collect::<Vec<_>>(), [mine.clone()]);
+        let left: Vec<&str> = BACKENDS.into_iter().filter(|b| *b != mine).collect();
+        state.set("service", sticky(&left)).await.unwrap();
+        let seen = inside(&state, move || spread(port, 20)).await;
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        assert!(!seen.contains_key(&mine));
+        // And back to the usual.
+        state.set("service", service(&BACKENDS)).await.unwrap();
+        assert_eq!(inside(&state, move || spread(port, 60)).await.len(), 3);
+        group.leave();
+    });
+}
+
+#[test]
 fn datagrams_find_a_backend_and_answers_come_from_the_service() {
     isolated(|| async {
         let group = Group::new("udp");
@@ -199,6 +237,7 @@ fn a_restart_finds_its_programs_and_sweeps() {
             network: NETWORK,
             address: gone,
             backends: [Ipv4Addr::new(10, 1, 0, 11)].into(),
+            sticky: false,
         };
         state.set("stray", vec![stray]).await.unwrap();
         drop(state);

@@ -143,6 +143,44 @@ fn no_request_fails_while_tasks_come_and_go() {
 }
 
 #[test]
+fn labels_choose_among_tasks() {
+    if is_docker() {
+        return;
+    }
+    let world = world();
+    let hosts = world.all();
+    let manager = &hosts[0];
+    let refused = manager.sh(&format!(
+        "{CREATE} --name no --label pontoon.balance.prefer=rack --network app {SERVER}"
+    ));
+    assert_ne!(refused.status, 0);
+    let text = "invalid label pontoon.balance.prefer=rack: want node, zone or any";
+    assert!(refused.stderr.contains(text), "{}", refused.stderr);
+    for (name, label) in [("near", "prefer=node"), ("sticky", "sticky=true")] {
+        manager.ok(&format!(
+            "{CREATE} --name {name} --label pontoon.balance.{label} --network app --mode global {SERVER}"
+        ));
+        eventually(20, "3/3".to_string(), || replicas(manager, name));
+    }
+    for (i, host) in hosts.iter().enumerate() {
+        let client = format!("c{i}");
+        for name in ["near", "sticky"] {
+            until(5, "all tasks are known", || {
+                resolve(host, &client, &format!("tasks.{name}")).len() == 3
+            });
+        }
+        let mut own = common::swarm::task_on(host, "near");
+        own.truncate(12);
+        eventually(5, BTreeSet::from([own]), || {
+            askers(host, &client, "near", 20)
+        });
+        assert_eq!(askers(host, &client, "sticky", 20).len(), 1);
+        assert_eq!(askers(host, &client, "web", 40).len(), 3);
+    }
+    world.end();
+}
+
+#[test]
 fn a_daemon_that_is_gone_takes_no_address_with_it() {
     if is_docker() {
         return;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use cnm::{LocalEndpoint, NameRecord, Peer, Port, ServiceBinding};
+use cnm::{Balance, LocalEndpoint, NameRecord, Peer, Port, Prefer, ServiceBinding};
 use gossip::records::{EndpointRecord, PeerRecord, PortConfig};
 use prost::Message;
 
@@ -48,6 +48,13 @@ pub fn name_record(record: &NameRecord, service_disabled: bool) -> Bytes {
         task_aliases: record.task_aliases.clone(),
         service_disabled,
         direct: record.direct,
+        sticky: service.balance.sticky,
+        prefer: match service.balance.prefer {
+            Prefer::Any => 0,
+            Prefer::Node => 1,
+            Prefer::Zone => 2,
+        },
+        zone: record.zone.clone(),
     };
     record.encode_to_vec().into()
 }
@@ -105,6 +112,7 @@ pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
         task_aliases: record.task_aliases,
         address: Some(address),
         direct: record.direct,
+        zone: record.zone,
         service: ServiceBinding {
             id: record.service_id,
             name: record.service_name,
@@ -115,6 +123,14 @@ pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
                 .map_or_else(|_| String::new(), |ip| ip.to_string()),
             aliases: record.aliases,
             ingress_ports: record.ingress_ports.iter().filter_map(port).collect(),
+            balance: Balance {
+                sticky: record.sticky,
+                prefer: match record.prefer {
+                    1 => Prefer::Node,
+                    2 => Prefer::Zone,
+                    _ => Prefer::Any,
+                },
+            },
         },
     }))
 }

@@ -9,7 +9,7 @@ use engine_types::{ErrorKind, Filters};
 use netstate::Mac;
 
 use super::*;
-use crate::{NameRecord, ServiceBinding, Subnet, SwarmNetwork, SwarmNetworks};
+use crate::{Balance, NameRecord, Prefer, ServiceBinding, Subnet, SwarmNetwork, SwarmNetworks};
 
 struct Managers;
 
@@ -176,6 +176,69 @@ async fn names_of_tasks_here_and_elsewhere() {
     c.deactivate(&a).await.unwrap();
     let view = c.overlay_view().borrow().clone();
     assert_eq!(view.networks["o"].values().next().unwrap().record, None);
+}
+
+#[tokio::test]
+async fn near_tasks_are_preferred_as_long_as_there_is_one() {
+    let of = |prefer| {
+        let mut request = task("10.0.9.3", "web");
+        let service = request.service.as_mut().unwrap();
+        service.virtual_ip = "10.0.9.2".into();
+        service.balance = Balance {
+            sticky: true,
+            prefer,
+        };
+        request
+    };
+    let remote = |prefer, ip: [u8; 4], zone: &str| NameRecord {
+        name: format!("web.{zone}"),
+        address: Some(ip.into()),
+        direct: true,
+        zone: zone.into(),
+        service: of(prefer).service.unwrap(),
+        ..NameRecord::default()
+    };
+    for (prefer, backends) in [
+        (Prefer::Node, "10.0.9.3: true"),
+        (Prefer::Zone, "10.0.9.3: true, 10.0.9.4: true"),
+        (
+            Prefer::Any,
+            "10.0.9.3: true, 10.0.9.4: true, 10.0.9.5: true",
+        ),
+    ] {
+        let config = Config {
+            labels: vec!["zone=here".into()],
+            ..Config::default()
+        };
+        let world = World::with(config).await;
+        let c = &world.controller;
+        c.swarm_network(overlay("o", true)).await.unwrap();
+        let a = world.run("a", &[]).await.unwrap();
+        c.connect(&a, of(prefer)).await.unwrap();
+        let near = remote(prefer, [10, 0, 9, 4], "here");
+        c.set_record("o", "e4", Some(near)).await;
+        let far = remote(prefer, [10, 0, 9, 5], "there");
+        c.set_record("o", "e5", Some(far)).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let services = world.kernel.rows("service/");
+        let expected = format!("service net-o 10.0.9.2 sticky {{{backends}}}");
+        assert!(world.kernel.has(&expected), "{prefer:?}: {services:?}");
+        // None is near any more.
+        assert!(c.sandbox_remove(&a).await.is_empty());
+        let b = world.run("b", &[]).await.unwrap();
+        let mut client = of(prefer);
+        client.service = None;
+        c.connect(&b, client).await.unwrap();
+        c.set_record("o", "e4", None).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let services = world.kernel.rows("service/");
+        assert_eq!(services.len(), 1, "{services:?}");
+        assert!(world.kernel.has("sticky {10.0.9.5: true}"), "{services:?}");
+    }
 }
 
 #[tokio::test]

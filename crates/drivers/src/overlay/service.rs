@@ -30,6 +30,7 @@ pub(super) fn rows(network: &Network, service: &Service, host: &Host) -> Vec<Row
             network: vni,
             address: service.address,
             backends: service.backends.keys().copied().collect(),
+            sticky: service.sticky,
         });
     }
     let direct = service.backends.iter().filter(|(_, direct)| **direct);

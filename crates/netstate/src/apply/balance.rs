@@ -54,10 +54,11 @@ impl Kernel {
                 network,
                 address,
                 backends,
+                sticky,
             } => {
                 let none = BTreeSet::new();
                 let backends = if wanted { backends } else { &none };
-                balancer.set_service(*network, *address, backends)
+                balancer.set_service(*network, *address, backends, *sticky)
             }
             _ => Ok(()),
         }

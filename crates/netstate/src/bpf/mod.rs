@@ -21,7 +21,7 @@ use std::path::Path;
 
 use ipnet::Ipv4Net;
 
-use program::{Form, Maps, back, forward};
+use program::{Form, Maps, STICKY, back, forward};
 use sys::{Map, Shape};
 
 const HASH: u32 = 1;
@@ -140,18 +140,23 @@ impl Balancer {
         network: u32,
         address: Ipv4Addr,
         backends: &BTreeSet<Ipv4Addr>,
+        sticky: bool,
     ) -> io::Result<()> {
         let service = service_key(network, address, 0);
         let count = |value: Vec<u8>| value.try_into().map(u32::from_ne_bytes).unwrap_or(0);
-        let before = self.services.get(&service)?.map_or(0, count);
-        for (i, backend) in (0..).zip(backends) {
+        let before = self.services.get(&service)?.map_or(0, count) & !STICKY;
+        let (places, flag) = match sticky {
+            true => (places(backends), STICKY),
+            false => (backends.iter().copied().collect(), 0),
+        };
+        for (i, backend) in (0..).zip(&places) {
             self.backends
                 .set(&service_key(network, address, i), &backend.octets())?;
         }
-        let now = backends.len() as u32;
+        let now = places.len() as u32;
         match now {
             0 => self.services.remove(&service)?,
-            _ => self.services.set(&service, &now.to_ne_bytes())?,
+            _ => self.services.set(&service, &(now | flag).to_ne_bytes())?,
         }
         for i in now..before {
             self.backends.remove(&service_key(network, address, i))?;
@@ -179,12 +184,31 @@ impl Balancer {
             };
             let (network, address) = (u32::from_ne_bytes(network), Ipv4Addr::from(address));
             if !services.contains(&(network, address)) {
-                self.set_service(network, address, &BTreeSet::new())?;
+                self.set_service(network, address, &BTreeSet::new(), false)?;
                 removed += 1;
             }
         }
         Ok(removed)
     }
+}
+
+/// Of a sticky service. A namespace keeps its place, and a place its backend as long as that is there: each goes to the
+/// backend that fits it best (rendezvous hashing), so a change moves only what has to move.
+fn places(backends: &BTreeSet<Ipv4Addr>) -> Vec<Ipv4Addr> {
+    const PLACES: u32 = 64;
+    if backends.is_empty() {
+        return Vec::new();
+    }
+    let fit = |place: u32, b: &Ipv4Addr| mixed(u64::from(place) << 32 | u64::from(u32::from(*b)));
+    let best = |place| backends.iter().max_by_key(|b| fit(place, b)).copied();
+    (0..PLACES).filter_map(best).collect()
+}
+
+/// Every bit counts (the finalizer of splitmix64); the same in each version, or an upgrade would move everybody.
+fn mixed(bits: u64) -> u64 {
+    let bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
 }
 
 /// Our programs on a group, by hook.
@@ -219,4 +243,25 @@ fn service_key(network: u32, address: Ipv4Addr, index: u32) -> [u8; 12] {
     key[4..8].copy_from_slice(&address.octets());
     key[8..].copy_from_slice(&index.to_ne_bytes());
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_backends_moves_only_its_places() {
+        let all: BTreeSet<Ipv4Addr> = (1..=4).map(|i| Ipv4Addr::new(10, 0, 0, i)).collect();
+        let gone = Ipv4Addr::new(10, 0, 0, 3);
+        let without = all.iter().copied().filter(|b| *b != gone).collect();
+        let (before, after) = (places(&all), places(&without));
+        for (old, new) in before.iter().zip(&after) {
+            assert!(old == new || *old == gone, "{old} became {new}");
+        }
+        for backend in &all {
+            let share = before.iter().filter(|b| *b == backend).count();
+            assert!((8..=24).contains(&share), "{backend} has {share} of 64");
+        }
+        assert!(places(&BTreeSet::new()).is_empty());
+    }
 }

@@ -4,7 +4,7 @@
 //!   forward (connect, sendmsg)                          back (recvmsg, getpeername)
 //!     the socket's namespace, address ─► network          socket, address ─► service address
 //!     network, address ─► number of backends              the address becomes it
-//!     hash of the socket ─► a backend
+//!     hash of the socket, or of the namespace where the service is sticky ─► a backend
 //!     socket, backend ─► service address is noted
 //!     the address becomes the backend
 //! ```
@@ -49,7 +49,9 @@ mod at {
 
 /// Bits of namespace and address in the longest-prefix key.
 const FULL: i32 = 96;
-/// Multiplies the socket's number: neighbours end far apart.
+/// In a service's number of backends: the namespace decides which.
+pub const STICKY: u32 = 1 << 31;
+/// Multiplies the number of a socket or a namespace: neighbours end far apart.
 const SPREAD: i32 = 0x61c8_8647;
 
 #[derive(Default)]
@@ -157,12 +159,19 @@ pub fn forward(maps: &Maps, form: Form) -> Vec<u64> {
         .end_if(0x15, 9, 0)
         .of_ctx(SOCKET_COOKIE)
         .copy(8, 0)
-        // 8: hash of the socket modulo the number of backends
+        .store_wide(at::PEER, 0)
+        // sticky: the other number, or three instructions are left out
+        .copy(1, 9)
+        .push(0x77, 1, 0, 0, 31)
+        .push(0x15, 1, 0, 3, 0)
+        .of_ctx(NETNS_COOKIE)
+        .copy(8, 0)
+        .push(0x57, 9, 0, 0, !STICKY as i32)
+        // 8: hash of the number modulo the number of backends
         .push(0x27, 8, 0, 0, SPREAD)
         .push(0x77, 8, 0, 0, 16)
         .push(0x9c, 8, 9, 0, 0)
         .store(STACK, at::SERVICE + 8, 8)
-        .store_wide(at::PEER, 0)
         .look_up(maps.backends, at::SERVICE)
         .load(9, 0, 0)
         .store(STACK, at::PEER + 8, 9)

@@ -1,0 +1,76 @@
+//! What a service's labels say of which task a client reaches: choices that Docker's command line has no flag for.
+//!
+//! ```text
+//!   pontoon.balance.sticky=true   all connections of a container reach the same task
+//!   pontoon.balance.prefer=node   tasks on the client's node, as long as there is one; or zone: on nodes with its label zone
+//! ```
+
+use cnm::{Balance, Prefer};
+use engine_types::{Error, Result};
+
+const PREFIX: &str = "pontoon.balance.";
+
+/// A label that says nothing which is understood is the user's mistake.
+pub fn balance<'a>(labels: impl IntoIterator<Item = (&'a String, &'a String)>) -> Result<Balance> {
+    let mut balance = Balance::default();
+    for (label, value) in labels {
+        let Some(what) = label.strip_prefix(PREFIX) else {
+            continue;
+        };
+        let bad = |why: &str| Error::invalid(format!("invalid label {label}={value}: {why}"));
+        match (what, value.as_str()) {
+            ("sticky", "true") => balance.sticky = true,
+            ("sticky", "false") => balance.sticky = false,
+            ("sticky", _) => return Err(bad("want true or false")),
+            ("prefer", "node") => balance.prefer = Prefer::Node,
+            ("prefer", "zone") => balance.prefer = Prefer::Zone,
+            ("prefer", "any") => balance.prefer = Prefer::Any,
+            ("prefer", _) => return Err(bad("want node, zone or any")),
+            _ => return Err(bad("want pontoon.balance.sticky or pontoon.balance.prefer")),
+        }
+    }
+    Ok(balance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(labels: &[(&str, &str)]) -> Result<Balance> {
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|(l, v)| ((*l).to_owned(), (*v).to_owned()))
+            .collect();
+        balance(labels.iter().map(|(l, v)| (l, v)))
+    }
+
+    #[test]
+    fn labels_choose() {
+        let both = [
+            ("pontoon.balance.sticky", "true"),
+            ("pontoon.balance.prefer", "zone"),
+        ];
+        let expected = Balance {
+            sticky: true,
+            prefer: Prefer::Zone,
+        };
+        assert_eq!(read(&both), Ok(expected));
+        assert_eq!(
+            read(&[("com.example.tier", "front")]),
+            Ok(Balance::default())
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for (label, value) in [
+            ("pontoon.balance.sticky", "yes"),
+            ("pontoon.balance.prefer", "rack"),
+            ("pontoon.balance.least", "true"),
+        ] {
+            let error = read(&[(label, value)]).unwrap_err();
+            let begin = format!("invalid label {label}={value}: want ");
+            assert!(error.message.starts_with(&begin), "{error:?}");
+        }
+    }
+}
