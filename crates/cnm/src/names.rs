@@ -1,5 +1,6 @@
 //! Names: from containers and remote records to zones, and what others are told.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -73,6 +74,17 @@ impl State {
         })
     }
 
+    /// Of endpoints elsewhere: of one that is here, what others say counts for nothing.
+    pub fn remote_names(&self, network: &str) -> impl Iterator<Item = &NameRecord> {
+        let here: BTreeSet<&str> = self
+            .endpoints_on(network)
+            .map(|(_, endpoint)| endpoint.id.as_str())
+            .collect();
+        let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
+        let remote = remote.filter(move |(id, _)| !here.contains(id.as_str()));
+        remote.map(|(_, record)| record)
+    }
+
     fn zone(&self, network: &str) -> Zone {
         let mut zone = Zone::default();
         if let Ok(known) = self.network(network) {
@@ -90,9 +102,7 @@ impl State {
                 add(&mut zone, &names, addresses, reached(&names));
             }
         }
-        let here = |id: &str| self.endpoints_on(network).any(|(_, e)| e.id == id);
-        let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
-        for (_, record) in remote.filter(|(id, _)| !here(id)) {
+        for record in self.remote_names(network) {
             add(
                 &mut zone,
                 record,

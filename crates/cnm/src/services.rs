@@ -40,9 +40,7 @@ impl State {
                 each(&record, Prefer::Node);
             }
         }
-        let here = |id: &str| self.endpoints_on(network).any(|(_, e)| e.id == id);
-        let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
-        for (_, record) in remote.filter(|(id, _)| !here(id)) {
+        for record in self.remote_names(network) {
             let same_zone = !self.zone.is_empty() && record.zone == self.zone;
             each(record, if same_zone { Prefer::Zone } else { Prefer::Any });
         }

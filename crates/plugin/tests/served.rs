@@ -6,7 +6,7 @@
 )]
 
 #[path = "../../drivers/tests/common/mod.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each test binary uses a part")]
 mod common;
 
 use std::path::{Path, PathBuf};
