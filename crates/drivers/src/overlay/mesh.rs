@@ -24,6 +24,7 @@ use netstate::nft::{
 use netstate::{Ns, Route, Row};
 
 use super::mtu_or_default;
+use super::service::sysctl;
 use crate::bridge::firewall::{
     ACCEPT, DROP, Ip, PORTS_AT, RANGES, SHIFTED, prefix, protocol_number, within,
 };
@@ -318,12 +319,4 @@ fn is(field: Field, value: Value) -> Statement {
 
 fn copy(from: Word, to: Word) -> Statement {
     Statement::Copy { from, to }
-}
-
-fn sysctl(ns: &Ns, key: &str, value: &str) -> Row {
-    Row::Sysctl {
-        ns: ns.clone(),
-        key: format!("net/ipv4/{key}"),
-        value: value.into(),
-    }
 }

@@ -115,7 +115,7 @@ pub(super) fn client_rows(network: &Network, sandbox: &Ns) -> Vec<Row> {
     subnets(network).filter_map(client).collect()
 }
 
-fn sysctl(ns: &Ns, key: &str, value: &str) -> Row {
+pub(super) fn sysctl(ns: &Ns, key: &str, value: &str) -> Row {
     Row::Sysctl {
         ns: ns.clone(),
         key: format!("net/ipv4/{key}"),
