@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::background::Background;
 use common::container::{pid, run};
-use common::mesh::{Answers, SERVER, ask, get, only};
+use common::mesh::{Answers, HEALTHY, SERVER, ask, get, only};
 use common::swarm::{CREATE, replicas, task_on};
 use common::{Shell as _, World, eventually, is_docker, until};
 use lab::Host;
@@ -17,7 +17,7 @@ fn world(tasks: usize) -> World {
     let world = World::swarm(&[2, 1]);
     let hosts = world.all();
     hosts[0].ok(&format!(
-        "{CREATE} --name web -p 8080:80 --replicas {tasks} {SERVER}"
+        "{CREATE} {HEALTHY} --name web -p 8080:80 --replicas {tasks} {SERVER}"
     ));
     eventually(20, format!("{tasks}/{tasks}"), || {
         replicas(&hosts[0], "web")

@@ -11,6 +11,10 @@ pub const SERVER: &str = "busybox sh -c \"mkdir -p /www/cgi-bin; \
     printf '#!/bin/sh\\necho; echo \\$REMOTE_ADDR \\$(hostname)\\n' >/www/cgi-bin/who; \
     chmod +x /www/cgi-bin/who; exec httpd -f -p 0.0.0.0:80 -h /www\"";
 
+/// Options of a service of it: a task counts as running once it answers, and not while it only starts to.
+pub const HEALTHY: &str = "--health-cmd \"busybox wget -q -O - 127.0.0.1/cgi-bin/who\" \
+    --health-start-period 30s --health-start-interval 200ms --health-interval 5s";
+
 /// Shell that fetches that page; nothing, when there is no answer.
 pub fn get(at: &str, port: u16) -> String {
     let request = "printf \"GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n\"";
