@@ -266,13 +266,18 @@ fn datagrams_are_answered_and_follow_the_tasks() {
         .iter()
         .map(|host| {
             let pid = pid(host, &task_on(host, "echo"));
-            Background::start(host, &format!("nsenter -t {pid} -n {UDP_SERVER}"))
+            let server = Background::start(host, &format!("nsenter -t {pid} -n {UDP_SERVER}"));
+            until(10, "it listens", || {
+                let bound = format!("nsenter -t {pid} -n grep -q :0035 /proc/net/udp");
+                host.sh(&bound).status == 0
+            });
+            server
         })
         .collect();
     for host in &hosts {
         let own = host.addr.to_string();
-        until(10, "the node leads to the tasks", || {
-            !udp(&outside, &own, 1).is_empty()
+        until(10, "the node leads to all tasks", || {
+            (0..12).all(|_| !udp(&outside, &own, 1).is_empty())
         });
         // Whole, and in fragments.
         for bytes in [1, 1400, 1480, 4000] {
