@@ -167,7 +167,11 @@ impl Inner {
                 .records
                 .get_mut(container)
                 .ok_or_else(|| missing(container))?;
+            let before = record.clone();
             change(record);
+            if *record == before {
+                return Ok(());
+            }
             self.store.set(SANDBOXES, container, Some(&*record))?;
             let touched = record.endpoints.iter().map(|e| e.network.clone());
             touched.collect::<Vec<_>>()

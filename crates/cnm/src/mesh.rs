@@ -94,7 +94,7 @@ impl State {
     /// What the names on the ingress network publish; ports in a row that lead to the same tasks are one.
     fn mesh_ports(&self, network: &str) -> Vec<MeshPort> {
         let mut ports = BTreeMap::<(String, u16), (MeshPort, Tasks)>::new();
-        self.each_name(network, |record, distance| {
+        self.each_task(network, |record, distance| {
             let Some(IpAddr::V4(backend)) = record.address else {
                 return;
             };

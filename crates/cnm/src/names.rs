@@ -125,13 +125,14 @@ impl State {
 
     pub fn overlay_view(&self) -> OverlayView {
         let mut view = OverlayView::default();
+        let networks = self.networks.values().map(|entry| &entry.network);
+        let lazy = networks.filter(|n| self.capability(n).is_some_and(|c| c.lazy));
+        let lazy: BTreeSet<&str> = lazy.map(|network| network.id.as_str()).collect();
         for record in self.records.values() {
             for endpoint in &record.endpoints {
-                let lazy = self
-                    .network(&endpoint.network)
-                    .ok()
-                    .and_then(|n| self.capability(n));
-                let (Some(address), true) = (endpoint.ipv4, lazy.is_some_and(|c| c.lazy)) else {
+                let (Some(address), true) =
+                    (endpoint.ipv4, lazy.contains(endpoint.network.as_str()))
+                else {
                     continue;
                 };
                 let endpoints = view.networks.entry(endpoint.network.clone()).or_default();

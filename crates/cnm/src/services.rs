@@ -14,7 +14,7 @@ impl State {
     /// By address. Of an IPv6 service there is none yet: the peers' records carry IPv4 addresses only.
     pub fn balanced(&self, network: &str) -> BTreeMap<Ipv4Addr, Service> {
         let mut services = BTreeMap::<Ipv4Addr, Tasks>::new();
-        self.each_name(network, |record, distance| {
+        self.each_task(network, |record, distance| {
             if let (Ok(address), Some(IpAddr::V4(task))) =
                 (record.service.virtual_ip.parse(), record.address)
             {
@@ -33,9 +33,10 @@ impl State {
         services.into_iter().map(service).collect()
     }
 
-    /// Names on a network, of endpoints here and elsewhere, and the narrowest preference that each satisfies.
-    pub fn each_name(&self, network: &str, mut each: impl FnMut(&NameRecord, Prefer)) {
-        for (record, endpoint) in self.endpoints_on(network) {
+    /// Names of services' tasks on a network, here and elsewhere, and the narrowest preference that each satisfies.
+    pub fn each_task(&self, network: &str, mut each: impl FnMut(&NameRecord, Prefer)) {
+        let here = self.endpoints_on(network);
+        for (record, endpoint) in here.filter(|(_, endpoint)| endpoint.service.is_some()) {
             if let Some(record) = self.record_of(record, endpoint) {
                 each(&record, Prefer::Node);
             }
