@@ -172,6 +172,7 @@ impl Executor for NodeExecutor {
             engine,
             networks,
             shared,
+            self.glue.clone(),
             &self.exec_root,
         ))
     }

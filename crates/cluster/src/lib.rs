@@ -27,6 +27,7 @@ mod attachment;
 mod balance_labels;
 mod checks;
 mod convert;
+mod drain;
 mod errors;
 mod events;
 mod executor;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use cnm::Controller;
@@ -11,15 +10,14 @@ use engine_types::container::{InspectResponse, State};
 use engine_types::{Error, ErrorKind, Result};
 use swarm::agent::{Dependencies, TaskController, TaskError};
 use swarm_wire::pb;
+use swarm_wire::pb::endpoint_spec::ResolutionMode;
 
 use crate::convert;
+use crate::drain::Draining;
 use crate::executor::Shared;
+use crate::gossip_glue;
 use crate::request::{self, NodeFacts};
 use crate::secrets::TaskFiles;
-
-/// Between taking a task's names out of every answer and its signal: gossip carries the news in rounds of 200 ms, and
-/// clients that looked the name up just before still get their answer. (Docker waits 2 s.)
-const DRAIN: Duration = Duration::from_millis(500);
 
 pub struct ContainerTask {
     task: Arc<pb::Task>,
@@ -27,6 +25,7 @@ pub struct ContainerTask {
     engine: Engine,
     networks: Controller,
     shared: Arc<Shared>,
+    glue: gossip_glue::Slot,
     files: TaskFiles,
     name: String,
 }
@@ -38,6 +37,7 @@ impl ContainerTask {
         engine: Engine,
         networks: Controller,
         shared: Arc<Shared>,
+        glue: gossip_glue::Slot,
         exec_root: &Path,
     ) -> Self {
         let files = TaskFiles::new(exec_root.join("swarm").join(&task.id));
@@ -48,6 +48,7 @@ impl ContainerTask {
             engine,
             networks,
             shared,
+            glue,
             files,
         }
     }
@@ -138,6 +139,22 @@ impl ContainerTask {
         state >= i32::from(pb::TaskState::Running)
     }
 
+    /// A container that runs.
+    fn draining(&self, container: &InspectResponse) -> Option<Draining> {
+        let state = container.base.state.as_ref().filter(|s| s.running)?;
+        let networks = container.network_settings.as_ref()?.networks.as_ref()?;
+        let endpoints = networks.values();
+        let endpoint = self.task.endpoint.as_ref();
+        let spec = endpoint.and_then(|endpoint| endpoint.spec.as_ref());
+        Some(Draining {
+            endpoints: endpoints
+                .map(|e| (e.network_id.clone(), e.endpoint_id.clone()))
+                .collect(),
+            by_look_up: spec.is_some_and(|s| s.mode() == ResolutionMode::Dnsrr),
+            pid: state.pid,
+        })
+    }
+
     fn has_names(&self) -> bool {
         request::swarm_networks(&self.task).next().is_some()
     }
@@ -199,9 +216,13 @@ impl TaskController for ContainerTask {
         let Ok(id) = self.engine.resolve(&self.name) else {
             return Ok(());
         };
-        if self.state().await.is_ok_and(|s| s.running) && self.has_names() {
+        if let Ok(container) = self.inspect().await
+            && self.has_names()
+            && let Some(draining) = self.draining(&container)
+        {
             self.networks.deactivate(&id).await.map_err(fatal)?;
-            tokio::time::sleep(DRAIN).await;
+            let waited = draining.wait(&self.glue).await;
+            tracing::debug!(task = self.task.id, ?waited, "task is drained");
         }
         match self.engine.stop(&id, None, self.grace()).await {
             Err(e) if !matches!(e.kind, ErrorKind::NotModified | ErrorKind::NotFound) => {

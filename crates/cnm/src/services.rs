@@ -143,18 +143,21 @@ impl Tasks {
 }
 
 impl Inner {
-    /// Makes the ways to services what the networks' names say. What fails is told, and tried again with the next change.
-    pub async fn balance(&self, networks: &[String]) {
+    /// Makes the ways to services what the networks' names say. What fails is told, and tried again with the next change;
+    /// false then.
+    pub async fn balance(&self, networks: &[String]) -> bool {
         let _turns = self.network_turns(networks).await;
         let changes = self.state().service_changes(networks);
         let rows = changes.rows();
         if rows.is_empty() {
-            return;
+            return true;
         }
-        match self.kernel.set_many(rows).await {
+        let applied = self.kernel.set_many(rows).await;
+        match &applied {
             Ok(()) => self.state().declared(changes),
             Err(error) => tracing::error!(%error, "ways to services are not in the kernel"),
         }
         self.hold_mesh_ports(networks).await;
+        applied.is_ok()
     }
 }

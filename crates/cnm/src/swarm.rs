@@ -159,6 +159,12 @@ impl Controller {
         inner.refresh_later(network);
     }
 
+    /// Waits until nobody on these networks is led to a name that is not there any more, in the kernel either; false where
+    /// that failed.
+    pub async fn catch_up(&self, networks: &[String]) -> bool {
+        self.0.catch_up(networks).await
+    }
+
     /// Peers and names of a network that are not of these endpoints go: after a restart the store still has what went
     /// while the daemon was down. To be called once gossip has told all that it knows of the network.
     pub async fn retain_remote(&self, network: &str, endpoints: &BTreeSet<String>) {
@@ -232,6 +238,17 @@ impl Inner {
         Ok(())
     }
 
+    /// Answers, and the ways to services, are what the networks' names say. False where the kernel has others still.
+    async fn catch_up(&self, networks: &[String]) -> bool {
+        let balanced = self.balance(networks).await;
+        {
+            let state = self.state();
+            networks.iter().for_each(|n| state.refresh_zone(n));
+        }
+        self.refresh_views("");
+        balanced
+    }
+
     /// Many names come at once: zones are built again as often as time allows, not as often as names come.
     fn refresh_later(&self, network: &str) {
         self.stale_zones
@@ -253,12 +270,7 @@ pub(crate) async fn refresh_zones(inner: std::sync::Weak<Inner>, wake: Arc<tokio
             let mut stale = inner.stale_zones.lock().unwrap_or_else(|e| e.into_inner());
             std::mem::take(&mut *stale).into_iter().collect()
         };
-        inner.balance(&stale).await;
-        {
-            let state = inner.state();
-            stale.iter().for_each(|network| state.refresh_zone(network));
-        }
-        inner.refresh_views("");
+        inner.catch_up(&stale).await;
     }
 }
 

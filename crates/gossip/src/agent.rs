@@ -17,12 +17,12 @@ use bytes::Bytes;
 use rand::{RngExt, rngs::StdRng};
 
 use crate::{
-    Event, Peer, Stats,
+    Event, Peer, Progress, Stats,
     broadcast::{Rhythm, Round},
     networkdb::{NetworkDb, Wish},
     pick::pick,
     swim::{Action, Swim},
-    wire::{self, crypto::Keyring, kind, message::Message, networkdb::Presence, packet},
+    wire::{self, crypto::Keyring, message::Message, networkdb::Presence, packet},
 };
 use streams::Exchange;
 pub use streams::{Outgoing, StreamId};
@@ -130,6 +130,14 @@ impl Agent {
         self.db.delete_entry(now, network, table, key);
         self.settle(now);
     }
+    pub fn confirm(&mut self, network: &str, table: &str, key: &str, value: &Bytes) {
+        if let Some((to, payload)) = self.db.confirmation(network, table, key, value) {
+            self.send_user(to, &payload);
+        }
+    }
+    pub fn progress(&self, network: &str, table: &str, key: &str) -> Option<Progress> {
+        self.db.progress(network, table, key)
+    }
     pub fn cluster_peers(&self) -> Vec<Peer> {
         self.db.cluster_peers()
     }
@@ -191,11 +199,8 @@ impl Agent {
             self.gossip(now);
         }
         for gossip in self.db.gossip(now, &mut self.rng) {
-            let mut message = vec![kind::USER];
-            message.extend_from_slice(&gossip.payload);
             for to in gossip.to {
-                let crc = self.swim.checks_crc(to);
-                self.send(to, &[&message], crc);
+                self.send_user(to, &gossip.payload);
             }
         }
         if self.next_push_pull <= now {
@@ -270,7 +275,9 @@ impl Agent {
             } => {
                 self.connect_within(to, Exchange::Ping { seq, message }, timeout);
             }
-            Action::Up { name, addr } => self.db.peer_up(now, &mut self.rng, &name, addr),
+            Action::Up { name, addr, ours } => {
+                self.db.peer_up(now, &mut self.rng, &name, addr, ours);
+            }
             Action::Recovered { name, by_us } => {
                 self.db.came_back(&mut self.rng, &name);
                 if by_us {

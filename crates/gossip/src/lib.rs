@@ -104,6 +104,16 @@ pub struct Peer {
     pub addr: IpAddr,
 }
 
+/// How far an entry of this node has come in its network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub value: Bytes,
+    /// Nodes that have yet to confirm that they act upon this value.
+    pub awaited: usize,
+    /// Nodes that never will, for they are Docker's.
+    pub silent: usize,
+}
+
 /// How the agent is doing, for diagnosis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -178,6 +188,18 @@ impl Gossip {
     pub async fn delete_entry(&self, network: &str, table: &str, key: &str) {
         self.handle
             .with(|agent, now| agent.delete_entry(now, network, table, key));
+    }
+
+    /// Says to the owner of an entry that this node acts upon it, as it is with this value.
+    pub fn confirm(&self, network: &str, table: &str, key: &str, value: &Bytes) {
+        self.handle
+            .with(|agent, _| agent.confirm(network, table, key, value));
+    }
+
+    /// How far an entry of this node has come; `None` when there is none.
+    pub fn progress(&self, network: &str, table: &str, key: &str) -> Option<Progress> {
+        self.handle
+            .with(|agent, _| agent.progress(network, table, key))
     }
 
     /// Active nodes, this one included.

@@ -109,6 +109,7 @@ impl Said {
                 ));
                 wrap(MessageType::NetworkEvent, event.encode_to_vec())
             }
+            Envelope::Confirmation(_) => panic!("Docker confirms nothing"),
             Envelope::PushPull(state) => {
                 for entry in &state.networks {
                     let leaving = if entry.leaving { ", leaving" } else { "" };

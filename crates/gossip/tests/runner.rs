@@ -206,6 +206,38 @@ async fn rotate_under_traffic(a: &mut Node, b: &mut Node, c: &mut Node) {
 }
 
 #[test]
+fn an_owner_hears_who_acts_upon_its_entry() {
+    in_fresh_netns(|| async {
+        let a = Node::start(1, "aaaaaaaaaaaa", &[key(1)]).await;
+        let mut b = Node::start(2, "bbbbbbbbbbbb", &[key(1)]).await;
+        let c = Node::start(3, "cccccccccccc", &[key(1)]).await;
+        eventually("everybody is in the network", async || {
+            a.gossip.network_peers(NET).await.len() == 3
+        })
+        .await;
+        let awaited = || a.gossip.progress(NET, TABLE, "ep1").map(|p| p.awaited);
+        assert_eq!(awaited(), None);
+        a.set("ep1", "old").await;
+        b.sees("ep1", "old").await;
+        a.set("ep1", "new").await;
+        // Of what the entry was before nobody wants to know.
+        let (old, new) = (Bytes::from_static(b"old"), Bytes::from_static(b"new"));
+        b.gossip.confirm(NET, TABLE, "ep1", &old);
+        b.sees("ep1", "new").await;
+        b.gossip.confirm(NET, TABLE, "ep1", &old);
+        assert_eq!(awaited(), Some(2));
+        b.gossip.confirm(NET, TABLE, "ep1", &new);
+        eventually("one has confirmed", async || awaited() == Some(1)).await;
+        // Whoever is gone is not waited for.
+        c.gossip.leave().await;
+        eventually("all have", async || awaited() == Some(0)).await;
+        a.set("ep1", "newest").await;
+        assert_eq!(awaited(), Some(1));
+        assert_eq!(b.gossip.progress(NET, TABLE, "ep1"), None, "not its own");
+    });
+}
+
+#[test]
 fn strangers_are_kept_out() {
     in_fresh_netns(|| async {
         let a = Node::start(1, "aaaaaaaaaaaa", &[key(1)]).await;

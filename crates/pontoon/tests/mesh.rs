@@ -158,6 +158,76 @@ fn a_connection_goes_on_while_its_task_drains() {
     world.end();
 }
 
+/// Milliseconds from now on until a task on the host gets a signal, after `line` on the manager.
+fn signalled_after(manager: &Host, host: &Host, line: &str) -> i64 {
+    let now = || manager.ok("date +%s%N").parse::<i64>().unwrap();
+    let start = now();
+    manager.ok(line);
+    let since = format!("{}.{:09}", start / 1_000_000_000, start % 1_000_000_000);
+    let mut events = String::new();
+    until(10, "the signal", || {
+        let until = now() as f64 / 1e9;
+        events = host.ok(&format!(
+            "docker events --since {since} --until {until} -f event=kill --format '{{{{.TimeNano}}}}'"
+        ));
+        !events.is_empty()
+    });
+    let first = events.lines().next().unwrap();
+    (first.parse::<i64>().unwrap() - start) / 1_000_000
+}
+
+#[test]
+fn a_task_is_told_to_stop_as_soon_as_no_node_leads_to_it() {
+    if is_docker() {
+        return;
+    }
+    let mut world = World::swarm(&[2, 1]);
+    let hosts = world.all();
+    let place = |service: &str, node: &str, more: &str| {
+        hosts[0].ok(&format!(
+            "{CREATE} --name {service} --constraint node.hostname=={node} {more} busybox sh -c 'nc -ll -p 80 -e cat'"
+        ));
+        eventually(20, "1/1".to_string(), || replicas(&hosts[0], service));
+    };
+    place("web", "h2", "-p 8080:80");
+    place("busy", "h2", "-p 8081:80");
+    place("last", "h2", "-p 8082:80");
+    let talks = format!(
+        "sh -c '(echo a; sleep 60) | busybox nc {} 8081'",
+        hosts[2].addr
+    );
+    for port in [8080, 8081, 8082] {
+        until(10, "every node leads to the task", || {
+            let answers = |host: &Host| {
+                let ask = format!("echo a | busybox nc -w 1 {} {port}", host.addr);
+                hosts[0].sh(&ask).stdout == "a\n"
+            };
+            hosts.iter().all(answers)
+        });
+    }
+    let talking = Background::start(&hosts[0], &talks);
+    until(5, "somebody talks", || talking.output() == "a\n");
+    let told = |service: &str| {
+        signalled_after(
+            &hosts[0],
+            &hosts[1],
+            &format!("docker service rm {service}"),
+        )
+    };
+    let (quiet, busy) = (told("web"), told("busy"));
+    // A node that does not answer is waited for, and for no longer than that.
+    world.lab().partition(&["h3"]).unwrap();
+    let alone = told("last");
+    println!(
+        "signalled after {quiet} ms, with a connection {busy} ms, with a node that is lost {alone} ms"
+    );
+    assert!(quiet < 1000, "{quiet} ms");
+    assert!((500..1500).contains(&busy), "{busy} ms");
+    assert!((2000..3500).contains(&alone), "{alone} ms");
+    drop(talking);
+    world.end();
+}
+
 #[test]
 fn a_node_that_is_lost_takes_no_request_with_it() {
     if is_docker() {

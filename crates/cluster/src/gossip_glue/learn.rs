@@ -13,13 +13,19 @@ use gossip::Event;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
+use super::confirm::Disabled;
 use super::records::{read_name, read_peer};
 use super::{NAMES, PEERS};
 
 /// Long enough for a node that returns to tell what it still has.
 const HOLD: Duration = Duration::from_secs(2);
 
-pub async fn learn(mut events: mpsc::Receiver<Event>, networks: Controller) {
+/// Records that disable an endpoint go on to `disabled` once the networks have been told.
+pub async fn learn(
+    mut events: mpsc::Receiver<Event>,
+    networks: Controller,
+    disabled: mpsc::UnboundedSender<Disabled>,
+) {
     let mut learned = Learned::default();
     loop {
         let next = learned.poll_timeout();
@@ -37,12 +43,16 @@ pub async fn learn(mut events: mpsc::Receiver<Event>, networks: Controller) {
             () = due => learned.handle_timeout(Instant::now()),
         }
         while let Some(change) = learned.changes.pop_front() {
-            apply(&networks, change).await;
+            if let Some(record) = apply(&networks, change).await {
+                // Nobody takes it only when all this ends.
+                let _ = disabled.send(record);
+            }
         }
     }
 }
 
-async fn apply(networks: &Controller, change: Change) {
+/// A record that disables an endpoint is handed back.
+async fn apply(networks: &Controller, change: Change) -> Option<Disabled> {
     match change {
         Change::Set((network, key, table), value) => match table.as_str() {
             PEERS => match read_peer(&value) {
@@ -54,7 +64,11 @@ async fn apply(networks: &Controller, change: Change) {
                 ),
             },
             NAMES => match read_name(&value) {
-                Some(record) => networks.set_record(&network, &key, record).await,
+                Some(record) => {
+                    let disables = record.is_none();
+                    networks.set_record(&network, &key, record).await;
+                    return disables.then_some((network, key, value));
+                }
                 None => warn!(
                     network,
                     endpoint = key,
@@ -70,6 +84,7 @@ async fn apply(networks: &Controller, change: Change) {
         },
         Change::Retain(network, endpoints) => networks.retain_remote(&network, &endpoints).await,
     }
+    None
 }
 
 /// Network, endpoint and table.

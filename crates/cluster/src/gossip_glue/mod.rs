@@ -1,5 +1,6 @@
 //! This host's overlay endpoints told to gossip ([`publish`]), and gossip's told to this host's networks ([`learn`]).
 
+mod confirm;
 mod learn;
 mod publish;
 mod records;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use engine_types::{Error, Result};
 use gossip::Gossip;
 use swarm_wire::pb;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub const GOSSIP_PORT: u16 = 7946;
@@ -48,12 +50,43 @@ impl Glue {
         })?;
         let mut pumps = JoinSet::new();
         pumps.spawn(publish::publish(gossip.clone(), networks.clone(), vtep));
-        pumps.spawn(learn::learn(events, networks));
+        let (disabled, acted_upon) = mpsc::unbounded_channel();
+        let confirm = confirm::confirm(acted_upon, gossip.clone(), networks.clone());
+        pumps.spawn(confirm);
+        pumps.spawn(learn::learn(events, networks, disabled));
         Ok(Self {
             gossip,
             _pumps: pumps,
         })
     }
+
+    /// How the news that these endpoints (network and id) take no new connection has spread.
+    pub fn withdrawal<'a>(
+        &self,
+        endpoints: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Withdrawal {
+        let mut all = Withdrawal::default();
+        for (network, endpoint) in endpoints {
+            let Some(progress) = self.gossip.progress(network, NAMES, endpoint) else {
+                continue;
+            };
+            all.untold |= !records::is_disabled(&progress.value);
+            all.awaited += progress.awaited;
+            all.silent += progress.silent;
+        }
+        all
+    }
+}
+
+/// See [`Glue::withdrawal`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Withdrawal {
+    /// It has not been told yet.
+    pub untold: bool,
+    /// Nodes that have yet to act upon it, and to say so.
+    pub awaited: usize,
+    /// Nodes that will not say so: Docker's.
+    pub silent: usize,
 }
 
 /// The key that encrypts is the second oldest; the newest waits until every node has it.

@@ -77,6 +77,13 @@ impl Agent {
         out
     }
 
+    /// A message of NetworkDB's, alone in its datagram.
+    pub(super) fn send_user(&mut self, to: SocketAddr, payload: &[u8]) {
+        let message = [&[kind::USER], payload].concat();
+        let crc = self.swim.checks_crc(to);
+        self.send(to, &[message], crc);
+    }
+
     pub(super) fn send<T: AsRef<[u8]>>(&mut self, to: SocketAddr, messages: &[T], crc: bool) {
         let nonce = self.rng.random();
         match packet::encode(messages, crc, &self.keys, nonce) {

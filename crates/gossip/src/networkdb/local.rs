@@ -49,6 +49,7 @@ impl Network {
             leaving: None,
             in_sync: false,
             entries: BTreeMap::new(),
+            confirmed: BTreeMap::new(),
             own: Queue::default(),
             relay: Queue::default(),
             syncs: BTreeSet::new(),
@@ -110,6 +111,7 @@ impl NetworkDb {
         }
         if let Some(network) = self.networks.get_mut(id) {
             network.leaving = Some(now + REAP_NETWORK);
+            network.confirmed.clear();
             network.syncs.clear();
             network.own = Queue::default();
             network.relay = Queue::default();
@@ -184,6 +186,11 @@ impl NetworkDb {
         };
         let event = entry.event(now, id, table, key, change);
         self.replace(id, table, key, Some(entry));
+        if let Some(network) = self.networks.get_mut(id) {
+            network
+                .confirmed
+                .remove(&(table.to_owned(), key.to_owned()));
+        }
         self.broadcast(&event);
     }
 

@@ -20,6 +20,7 @@
 
 mod attachments;
 mod clock;
+mod confirm;
 mod entries;
 mod local;
 mod peers;
@@ -89,6 +90,8 @@ struct Network {
     in_sync: bool,
     /// By table and key.
     entries: BTreeMap<(String, String), Entry>,
+    /// Who has acted upon an entry of ours as it is, by table and key.
+    confirmed: BTreeMap<(String, String), BTreeSet<String>>,
     /// Our changes, and those of others that we pass on when there is room.
     own: Queue,
     relay: Queue,

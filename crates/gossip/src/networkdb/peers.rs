@@ -14,6 +14,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Peer {
     pub addr: SocketAddr,
+    /// It is one of ours, and confirms entries.
+    pub confirms: bool,
     /// Of the last node event.
     l_time: u64,
     /// SWIM holds it alive or suspect.
@@ -80,7 +82,14 @@ impl NetworkDb {
     }
 
     /// SWIM holds the node alive.
-    pub fn peer_up(&mut self, now: Instant, rng: &mut StdRng, name: &str, addr: SocketAddr) {
+    pub fn peer_up(
+        &mut self,
+        now: Instant,
+        rng: &mut StdRng,
+        name: &str,
+        addr: SocketAddr,
+        confirms: bool,
+    ) {
         tracing::info!(node = name, %addr, "node joined");
         self.events.push_back(Event::NodeJoin {
             name: name.to_owned(),
@@ -89,6 +98,7 @@ impl NetworkDb {
         let Some(peer) = self.peers.get_mut(name) else {
             let peer = Peer {
                 addr,
+                confirms,
                 l_time: 0,
                 up: true,
                 left: false,
@@ -101,6 +111,7 @@ impl NetworkDb {
         };
         let returns = peer.is_failed();
         peer.addr = addr;
+        peer.confirms = confirms;
         peer.up = true;
         peer.left = false;
         peer.since = now;

@@ -38,6 +38,7 @@ impl NetworkDb {
             Ok(Envelope::Table(event)) if event.node_name == self.name => self.ghost(now, &event),
             Ok(Envelope::Table(event)) => self.table_event(now, event, bulk),
             Ok(Envelope::PushPull(state)) => self.merge(now, state),
+            Ok(Envelope::Confirmation(event)) => self.confirmed(event),
             Ok(Envelope::Node(_) | Envelope::Network(_)) => {}
             Ok(Envelope::Compound(_) | Envelope::BulkSync(_)) | Err(_) => self.rejected += 1,
         }

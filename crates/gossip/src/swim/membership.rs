@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Instant};
 
 use rand::rngs::StdRng;
 
-use super::{Action, DEAD_MEMORY, LEFT_MEMORY, Member, Swim, suspicion::Suspicion};
+use super::{Action, DEAD_MEMORY, LEFT_MEMORY, Member, OURS, Swim, suspicion::Suspicion};
 use crate::{
     pick::pick,
     wire::{
@@ -73,7 +73,7 @@ impl Swim {
             }
         };
         self.queue.push(Some(alive.node.clone()), alive.encode());
-        let (name, addr) = (alive.node.clone(), alive.addr);
+        let (name, addr, ours) = (alive.node.clone(), alive.addr, alive.meta == OURS);
         let member = Member {
             alive,
             state: State::Alive,
@@ -85,7 +85,7 @@ impl Swim {
         self.members.insert(name.clone(), member);
         if !was_up {
             self.replace_predecessor(now, &name, addr);
-            self.actions.push_back(Action::Up { name, addr });
+            self.actions.push_back(Action::Up { name, addr, ours });
         } else if was_suspect {
             self.actions.push_back(Action::Recovered { name, by_us });
         }

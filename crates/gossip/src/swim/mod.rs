@@ -44,6 +44,8 @@ const DEAD_MEMORY: Duration = Duration::from_secs(30);
 /// Left names stay known, so that a late "alive" about the predecessor of a restarted agent cannot replace the agent.
 const LEFT_MEMORY: Duration = Duration::from_secs(24 * 3600);
 const MAX_HEALTH: u32 = 7;
+/// What a node of ours says about itself; Docker's have nothing to say.
+const OURS: &[u8] = b"pontoon";
 
 /// What the core wants done.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,6 +68,7 @@ pub enum Action {
     Up {
         name: String,
         addr: SocketAddr,
+        ours: bool,
     },
     /// It did not answer for a moment, and does again: what it and we said in between was lost.
     Recovered {
@@ -124,7 +127,7 @@ impl Swim {
                 incarnation: 1,
                 node: name,
                 addr,
-                meta: Vec::new(),
+                meta: OURS.to_vec(),
                 versions: VERSIONS,
             },
             has_left: false,

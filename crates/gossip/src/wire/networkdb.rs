@@ -17,6 +17,8 @@ pub enum MessageType {
     BulkSync = 4,
     Compound = 5,
     NodeEvent = 6,
+    /// Ours, said to nodes of ours only: see [`Envelope::Confirmation`].
+    Confirmation = 1000,
 }
 
 /// `NodeEvent.Type` and `NetworkEvent.Type`.
@@ -166,6 +168,8 @@ pub enum Envelope {
     Table(TableEvent),
     BulkSync(BulkSyncMessage),
     PushPull(NetworkPushPull),
+    /// Of an entry as it is said here, by a node that has acted upon it, to the entry's owner.
+    Confirmation(TableEvent),
     /// An encoded [`CompoundMessage`]: see [`parts`].
     Compound(Vec<u8>),
 }
@@ -179,6 +183,7 @@ pub fn open(bytes: &[u8]) -> Result<Envelope, Error> {
         Ok(MessageType::TableEvent) => TableEvent::decode(data).map(Envelope::Table),
         Ok(MessageType::BulkSync) => BulkSyncMessage::decode(data).map(Envelope::BulkSync),
         Ok(MessageType::PushPull) => NetworkPushPull::decode(data).map(Envelope::PushPull),
+        Ok(MessageType::Confirmation) => TableEvent::decode(data).map(Envelope::Confirmation),
         Ok(MessageType::Compound) => return Ok(Envelope::Compound(envelope.data)),
         Ok(MessageType::Invalid) | Err(_) => return Err(Error::Malformed("gossip message type")),
     };
