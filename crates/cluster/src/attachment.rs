@@ -23,7 +23,7 @@ pub const BUDGET: Duration = Duration::from_secs(20);
 pub struct Attachment {
     pub container_id: String,
     pub network: SwarmNetwork,
-    pub address: IpNet,
+    pub addresses: Vec<IpNet>,
 }
 
 /// The attachments of this node, by task id.
@@ -96,15 +96,18 @@ impl AttachmentTask {
         };
         let granted = self.task.networks.first().ok_or_else(incomplete)?;
         let network = granted.network.as_ref().ok_or_else(incomplete)?;
-        let address = granted
+        let addresses: Vec<IpNet> = granted
             .addresses
-            .first()
-            .and_then(|a| a.parse().ok())
-            .ok_or_else(incomplete)?;
+            .iter()
+            .filter_map(|a| a.parse().ok())
+            .collect();
+        if addresses.is_empty() {
+            return Err(incomplete());
+        }
         Ok(Attachment {
             container_id,
             network: convert::swarm_network(network, self.shared.vxlan_port())?,
-            address,
+            addresses,
         })
     }
 }

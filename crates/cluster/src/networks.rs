@@ -70,7 +70,7 @@ impl SwarmNetworks for Networks {
         network: &str,
         container_id: &str,
         addresses: Vec<String>,
-    ) -> Result<(SwarmNetwork, IpNet)> {
+    ) -> Result<(SwarmNetwork, Vec<IpNet>)> {
         let member = self.member()?;
         let config = pb::NetworkAttachmentConfig {
             target: network.to_owned(),
@@ -83,7 +83,7 @@ impl SwarmNetworks for Networks {
                 errors::from_status(s).context(format!("Could not attach to network {network}"))
             })?;
         match member.executor.shared.attachments.arrival(&task).await {
-            Ok(a) => Ok((a.network, a.address)),
+            Ok(a) => Ok((a.network, a.addresses)),
             Err(e) => {
                 // It may still be granted later: give it back now.
                 let _ = member.agent.detach_network(&task).await;

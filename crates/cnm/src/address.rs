@@ -7,7 +7,7 @@ use engine_types::{Error, Result};
 use ipnet::IpNet;
 use netstate::Mac;
 
-use crate::model::{Endpoint, Network, Pool, Record, is_predefined};
+use crate::model::{Endpoint, Network, Pool, Record, Scope, is_predefined};
 use crate::options;
 use crate::state::State;
 
@@ -68,6 +68,18 @@ fn outside(network: &Network, address: &IpAddr) -> Option<String> {
     (!inside).then(|| format!("no configured subnet or ip-range contain the IP address {address}"))
 }
 
+/// An endpoint's settings that ask for these addresses.
+pub(crate) fn as_requested(addresses: impl IntoIterator<Item = IpNet>) -> EndpointIPAMConfig {
+    let mut config = EndpointIPAMConfig::default();
+    for address in addresses {
+        match address.addr() {
+            IpAddr::V4(ip) => config.ipv4_address = ip.to_string(),
+            IpAddr::V6(ip) => config.ipv6_address = ip.to_string(),
+        }
+    }
+    config
+}
+
 /// The addresses in an endpoint's settings; a prefix length that comes with one is the subnet's business.
 pub(crate) fn requested(wanted: &EndpointIPAMConfig) -> Result<Vec<IpAddr>> {
     let mut link_local = wanted.link_local_ips.iter().flatten();
@@ -91,7 +103,8 @@ pub(crate) fn requested(wanted: &EndpointIPAMConfig) -> Result<Vec<IpAddr>> {
 }
 
 impl State {
-    /// Claims the `wanted` addresses or takes the lowest free ones. On failure nothing is taken.
+    /// Claims the `wanted` addresses or takes the lowest free ones; of a swarm's network only the managers know which those
+    /// are. On failure nothing is taken.
     pub fn allocate(&mut self, network: &str, wanted: &[IpAddr]) -> Result<Allocated> {
         let want = |v6: bool| wanted.iter().find(|a| a.is_ipv6() == v6).copied();
         let ipv4 = self.allocate_one(network, false, want(false))?;
@@ -120,7 +133,8 @@ impl State {
         let mut pools = pools
             .filter(|p| p.subnet().addr().is_ipv6() == v6)
             .peekable();
-        if pools.peek().is_none() {
+        let left_out = want.is_none() && network.scope == Scope::Swarm;
+        if pools.peek().is_none() || left_out {
             return Ok(None);
         }
         let (address, subnet) = match want {

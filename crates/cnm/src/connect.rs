@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 
-use engine_types::network::{EndpointIPAMConfig, EndpointSettings};
+use engine_types::network::EndpointSettings;
 use engine_types::{Error, ErrorKind, Result};
 use netstate::Mac;
 
@@ -124,10 +124,7 @@ impl Inner {
         let wanted = wanted.iter().map(|ip| ip.to_string()).collect();
         let (network, granted) = swarm.attach(&target, container, wanted).await?;
         let id = network.id.clone();
-        request.settings.ipam_config = Some(EndpointIPAMConfig {
-            ipv4_address: granted.addr().to_string(),
-            ..EndpointIPAMConfig::default()
-        });
+        request.settings.ipam_config = Some(address::as_requested(granted));
         let made = self.add_swarm_network(network).await;
         let known = made.and_then(|()| self.state().network(&id).cloned());
         match known {

@@ -158,6 +158,7 @@ impl State {
             name: name.into(),
             options: options.options.clone().unwrap_or_default(),
             scope: Scope::Swarm,
+            enable_ipv6: options.enable_ipv6.unwrap_or(false),
             ..Network::default()
         };
         self.drivers.get(&options.driver)?.validate(&network, &[])

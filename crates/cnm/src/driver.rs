@@ -204,8 +204,8 @@ pub trait Driver: Send + Sync + 'static {
     ) -> Vec<Row> {
         Vec::new()
     }
-    /// The way to an endpoint on another host.
-    fn peer_rows(&self, _network: &Network, _peer: &Peer) -> Vec<Row> {
+    /// The way to an endpoint on another host, by one of its addresses.
+    fn peer_rows(&self, _network: &Network, _peer: &Peer, _address: IpAddr) -> Vec<Row> {
         Vec::new()
     }
     /// The way to a service by its own address, from this host's endpoints.

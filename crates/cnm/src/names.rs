@@ -27,12 +27,7 @@ pub(crate) fn dns_names(spec: &SandboxSpec, aliases: Option<&[String]>) -> Vec<S
 }
 
 /// `virtual_ip`: the service's own address, where it leads somewhere.
-fn add(
-    zone: &mut Zone,
-    record: &NameRecord,
-    addresses: impl Iterator<Item = IpAddr>,
-    virtual_ip: Option<Ipv4Addr>,
-) {
+fn add(zone: &mut Zone, record: &NameRecord, virtual_ip: Option<Ipv4Addr>) {
     let service = &record.service;
     let names = std::iter::once(&record.name).chain(&record.task_aliases);
     let mut own: Vec<String> = names.map(|n| n.to_lowercase()).collect();
@@ -47,7 +42,7 @@ fn add(
             zone.names.entry(name.clone()).or_default().insert(address);
         }
     };
-    for address in addresses {
+    for address in record.addresses() {
         name(&own, address);
         name(&shared, virtual_ip.map_or(address, IpAddr::V4));
         let primary = zone.reverse.entry(address);
@@ -62,12 +57,14 @@ impl State {
             return None;
         }
         let (name, others) = endpoint.names.split_first()?;
+        let mut addresses = endpoint.addresses().map(|a| a.addr());
         let service = endpoint.service.clone().unwrap_or_default();
         let of_mesh = !service.ingress_ports.is_empty();
         Some(NameRecord {
             name: name.clone(),
             task_aliases: others.to_vec(),
-            address: endpoint.ipv4.map(|a| a.addr()),
+            address: addresses.next(),
+            address_v6: addresses.next(),
             direct: endpoint.virtual_ip().is_some() && (self.host.steers || !of_mesh),
             zone: self.zone.clone(),
             service,
@@ -98,17 +95,11 @@ impl State {
         };
         for (record, endpoint) in self.endpoints_on(network) {
             if let Some(names) = self.record_of(record, endpoint) {
-                let addresses = endpoint.addresses().map(|a| a.addr());
-                add(&mut zone, &names, addresses, reached(&names));
+                add(&mut zone, &names, reached(&names));
             }
         }
         for record in self.remote_names(network) {
-            add(
-                &mut zone,
-                record,
-                record.address.into_iter(),
-                reached(record),
-            );
+            add(&mut zone, record, reached(record));
         }
         zone
     }
@@ -130,8 +121,9 @@ impl State {
         let lazy: BTreeSet<&str> = lazy.map(|network| network.id.as_str()).collect();
         for record in self.records.values() {
             for endpoint in &record.endpoints {
+                let mut addresses = endpoint.addresses();
                 let (Some(address), true) =
-                    (endpoint.ipv4, lazy.contains(endpoint.network.as_str()))
+                    (addresses.next(), lazy.contains(endpoint.network.as_str()))
                 else {
                     continue;
                 };
@@ -140,6 +132,7 @@ impl State {
                     endpoint.id.clone(),
                     LocalEndpoint {
                         address,
+                        address_v6: addresses.next(),
                         mac: endpoint.mac,
                         record: self.record_of(record, endpoint),
                     },

@@ -46,6 +46,8 @@ pub struct OverlayView {
 pub struct LocalEndpoint {
     /// With the subnet's prefix length.
     pub address: IpNet,
+    /// Beside one of IPv4.
+    pub address_v6: Option<IpNet>,
     pub mac: Mac,
     /// Names to announce; `None` until the container runs (and is healthy) or while it drains.
     pub record: Option<NameRecord>,
@@ -58,6 +60,8 @@ pub struct NameRecord {
     /// Short id, host name, aliases.
     pub task_aliases: Vec<String>,
     pub address: Option<IpAddr>,
+    #[serde(default)]
+    pub address_v6: Option<IpAddr>,
     /// It takes packets to its service's address as they are; on the ingress network, it answers by the way that they came.
     pub direct: bool,
     /// Its node's; empty for none.
@@ -85,9 +89,23 @@ pub struct Port {
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Peer {
     pub address: IpNet,
+    #[serde(default)]
+    pub address_v6: Option<IpNet>,
     #[serde(with = "mac_text")]
     pub mac: Mac,
     pub vtep: IpAddr,
+}
+
+impl Peer {
+    pub fn addresses(&self) -> impl Iterator<Item = IpNet> + use<> {
+        std::iter::once(self.address).chain(self.address_v6)
+    }
+}
+
+impl NameRecord {
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        self.address.into_iter().chain(self.address_v6)
+    }
 }
 
 /// What the swarm does for this host's networks. Absent while the node is in no swarm.
@@ -98,13 +116,14 @@ pub trait SwarmNetworks: Send + Sync + 'static {
     async fn create(&self, name: &str, options: network::CreateOptions) -> Result<String>;
     /// By id.
     async fn remove(&self, id: &str) -> Result<()>;
-    /// Asks the managers to attach a standalone container; returns the network and the address that was allocated.
+    /// Asks the managers to attach a standalone container; returns the network and the addresses that were allocated, one
+    /// for each family that the network has.
     async fn attach(
         &self,
         network: &str,
         container_id: &str,
         addresses: Vec<String>,
-    ) -> Result<(SwarmNetwork, IpNet)>;
+    ) -> Result<(SwarmNetwork, Vec<IpNet>)>;
     async fn detach(&self, network_id: &str, container_id: &str) -> Result<()>;
     /// Nodes that take part in the network (`Peers` of inspect).
     async fn peers(&self, network_id: &str) -> Vec<network::PeerInfo>;

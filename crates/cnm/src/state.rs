@@ -96,8 +96,8 @@ impl Remote {
     /// Returns the addresses whose holder may have changed.
     pub fn set_peer(&mut self, endpoint: &str, peer: Option<Peer>) -> BTreeSet<IpAddr> {
         let mut changed = BTreeSet::new();
-        if let Some(former) = self.peers.remove(endpoint) {
-            let ip = former.address.addr();
+        let former = self.peers.remove(endpoint);
+        for ip in former.iter().flat_map(Peer::addresses).map(|a| a.addr()) {
             if let Some(claims) = self.claims.get_mut(&ip) {
                 claims.retain(|claim| claim != endpoint);
                 if claims.is_empty() {
@@ -107,10 +107,11 @@ impl Remote {
             changed.insert(ip);
         }
         if let Some(peer) = peer {
-            let ip = peer.address.addr();
-            self.claims.entry(ip).or_default().push(endpoint.into());
+            for ip in peer.addresses().map(|a| a.addr()) {
+                self.claims.entry(ip).or_default().push(endpoint.into());
+                changed.insert(ip);
+            }
             self.peers.insert(endpoint.into(), peer);
-            changed.insert(ip);
         }
         changed
     }
@@ -336,7 +337,7 @@ impl State {
     fn peer(&self, network: &str, ip: &IpAddr) -> Option<Vec<Row>> {
         let known = self.network(network).ok()?;
         let peer = self.peer_at(network, ip)?;
-        Some(self.driver(known).ok()?.peer_rows(known, peer))
+        Some(self.driver(known).ok()?.peer_rows(known, peer, *ip))
     }
 
     /// Addresses that peers on a network have claimed.

@@ -275,7 +275,12 @@ pub(crate) async fn refresh_zones(inner: std::sync::Weak<Inner>, wake: Arc<tokio
 }
 
 fn from_swarm(network: SwarmNetwork) -> Network {
-    let vnis: Vec<String> = network.subnets.iter().map(|s| s.vni.to_string()).collect();
+    let vnis: Vec<String> = network
+        .subnets
+        .iter()
+        .filter(|s| s.subnet.addr().is_ipv4())
+        .map(|s| s.vni.to_string())
+        .collect();
     let mut options = network.options;
     options
         .entry(VXLAN_IDS.into())
@@ -293,7 +298,7 @@ fn from_swarm(network: SwarmNetwork) -> Network {
             range: None,
             gateway: subnet.gateway,
             aux: BTreeMap::new(),
-            // Docker allocates from 4096; 0 is what an absent number reads as.
+            // Docker allocates from 4096; 0 is what an absent number reads as. IPv6 shares the one of its IPv4 subnet.
             vni: Some(subnet.vni).filter(|vni| *vni > 0),
             chosen: true,
             id: None,

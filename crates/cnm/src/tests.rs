@@ -7,6 +7,7 @@ mod model;
 mod swarm;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -184,10 +185,10 @@ impl Driver for Noted {
             service.backends
         ))]
     }
-    fn peer_rows(&self, network: &Network, peer: &Peer) -> Vec<Row> {
+    fn peer_rows(&self, network: &Network, peer: &Peer, address: IpAddr) -> Vec<Row> {
         vec![note(format!(
             "peer {} {} via {}",
-            network.name, peer.address, peer.vtep
+            network.name, address, peer.vtep
         ))]
     }
 }

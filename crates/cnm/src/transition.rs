@@ -107,9 +107,10 @@ impl Inner {
             tracing::debug!(container = scene.container, %error, "connections of what has gone live on");
         }
         for network in &scene.touched {
-            let on = |record: &Option<Record>| record.as_ref()?.endpoint_on(network)?.ipv4;
+            let on = |record: &Option<Record>| record.as_ref()?.endpoint_on(network).cloned();
             if let (Some(gone), None) = (on(&before), on(&after)) {
-                self.forget_backends(network, &[gone.addr()]).await;
+                let gone: Vec<IpAddr> = gone.addresses().map(|a| a.addr()).collect();
+                self.forget_backends(network, &gone).await;
             }
         }
         self.unplug(before.as_ref(), after.as_ref()).await;

@@ -5,7 +5,6 @@ mod gate;
 pub(crate) mod publish;
 mod settings;
 
-use cnm::Peer;
 use cnm::driver::{Capability, Driver, Gateway, Host};
 use cnm::model::{Endpoint, Mapping, Network, Pool, Scope};
 use engine_types::{Error, Result};
@@ -165,10 +164,6 @@ impl Driver for Bridge {
             true => firewall::link_rows(from, to, ports),
             false => Vec::new(),
         }
-    }
-
-    fn peer_rows(&self, _network: &Network, _peer: &Peer) -> Vec<Row> {
-        Vec::new()
     }
 
     fn host_binding(&self, network: &Network) -> Option<IpAddr> {

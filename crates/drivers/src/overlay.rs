@@ -8,7 +8,8 @@
 //! ```
 //!
 //! All of it comes with the first local endpoint and goes with the last: the network's rows are rows of each endpoint.
-//! ARP for a peer is answered by the VXLAN device from its permanent neighbours; nothing is flooded to other hosts.
+//! ARP and neighbour solicitations for a peer are answered by the VXLAN device from its permanent neighbours; nothing is
+//! flooded to other hosts. A network's IPv6 subnet is on the links of its first IPv4 subnet.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -29,6 +30,8 @@ use crate::options;
 /// VXLAN over IPv4: outer Ethernet, IP, UDP and VXLAN headers.
 const OVERHEAD: u32 = 50;
 const UNDERLAY_MTU: u32 = 1500;
+/// RFC 8200
+const IPV6_MTU: u32 = 1280;
 /// IANA's is what Docker uses.
 const DEFAULT_PORT: u16 = 4789;
 const UDP: u8 = 17;
@@ -55,7 +58,14 @@ impl Driver for Overlay {
     }
 
     fn validate(&self, network: &Network, _others: &[&Network]) -> Result<()> {
-        mtu(network)?;
+        let mtu = mtu(network)?;
+        if network.enable_ipv6 && mtu < IPV6_MTU {
+            return Err(Error::invalid(format!(
+                "network {}: an MTU of {} leaves {mtu} bytes inside the tunnel, and IPv6 needs {IPV6_MTU}",
+                network.name,
+                mtu + OVERHEAD
+            )));
+        }
         if network.option(options::ENCRYPTED).is_some() {
             return Err(Error::not_implemented(format!(
                 "network {} asks for encryption: the overlay driver cannot program IPsec (ESP) states yet, and it sends nothing in the clear instead",
@@ -75,7 +85,7 @@ impl Driver for Overlay {
         let ns = namespace(network);
         let mtu = mtu_or_default(network);
         let mut rows = vec![Row::Netns(ns.clone())];
-        for (i, pool, vni) in subnets(network) {
+        for (i, _, vni) in subnets(network) {
             let bridge = format!("br{i}");
             rows.push(Row::Link(Link {
                 ns: ns.clone(),
@@ -86,15 +96,17 @@ impl Driver for Overlay {
                 master: None,
                 port: BridgePort::default(),
             }));
-            if let Some(gateway) = pool.gateway
-                && let Ok(address) = IpNet::new(gateway, pool.subnet.prefix_len())
-            {
-                rows.push(Row::Address {
-                    ns: ns.clone(),
-                    link: bridge.clone(),
-                    address,
-                });
-            }
+            let on_link = network
+                .pools
+                .iter()
+                .filter(|p| segment(network, p) == Some(i));
+            let gateways =
+                on_link.filter_map(|p| IpNet::new(p.gateway?, p.subnet.prefix_len()).ok());
+            rows.extend(gateways.map(|address| Row::Address {
+                ns: ns.clone(),
+                link: bridge.clone(),
+                address,
+            }));
             rows.push(Row::Link(Link {
                 ns: ns.clone(),
                 name: format!("vxlan{i}"),
@@ -124,7 +136,11 @@ impl Driver for Overlay {
     }
 
     fn endpoint_rows(&self, network: &Network, endpoint: &Endpoint, sandbox: &Ns) -> Vec<Row> {
-        let Some((own, pool)) = endpoint.ipv4.and_then(|a| network.pool_of(&a.addr())) else {
+        let mut pools = endpoint
+            .addresses()
+            .filter_map(|a| Some(network.pool_of(&a.addr())?.1));
+        let own = pools.find_map(|pool| Some((segment(network, pool)?, pool)));
+        let Some((own, pool)) = own else {
             return Vec::new();
         };
         let bridge = format!("br{own}");
@@ -189,9 +205,10 @@ impl Driver for Overlay {
         mesh::task_rows(network, endpoint, ports, answers, sandbox)
     }
 
-    fn peer_rows(&self, network: &Network, peer: &Peer) -> Vec<Row> {
-        let Some((i, _)) = network.pool_of(&peer.address.addr()) else {
-            tracing::debug!(network = %network.id, address = %peer.address, "peer is in none of the network's subnets");
+    fn peer_rows(&self, network: &Network, peer: &Peer, address: IpAddr) -> Vec<Row> {
+        let pool = network.pool_of(&address);
+        let Some(i) = pool.and_then(|(_, pool)| segment(network, pool)) else {
+            tracing::debug!(network = %network.id, %address, "peer is in none of the network's subnets");
             return Vec::new();
         };
         let (ns, link) = (namespace(network), format!("vxlan{i}"));
@@ -199,7 +216,7 @@ impl Driver for Overlay {
             Row::Neighbour {
                 ns: ns.clone(),
                 link: link.clone(),
-                ip: peer.address.addr(),
+                ip: address,
                 mac: peer.mac,
             },
             Row::Fdb {
@@ -267,10 +284,20 @@ fn namespace(network: &Network) -> Ns {
     Ns::Named(format!("ov-{:.10}", network.id))
 }
 
-/// Subnets that are in the kernel, with their place among the pools.
+/// IPv4 subnets that are in the kernel, with their place among the pools: each has a bridge and a VXLAN device.
 fn subnets(network: &Network) -> impl Iterator<Item = (usize, &Pool, u32)> {
     let pools = network.pools.iter().enumerate();
     pools.filter_map(|(i, pool)| Some((i, pool, pool.vni.filter(|_| is_v4(pool))?)))
+}
+
+/// Which of these an address of the pool is on.
+fn segment(network: &Network, pool: &Pool) -> Option<usize> {
+    let mut subnets = subnets(network);
+    let found = match is_v4(pool) {
+        true => subnets.find(|(_, subnet, _)| *subnet == pool),
+        false => subnets.next(),
+    };
+    found.map(|(i, ..)| i)
 }
 
 fn is_v4(pool: &Pool) -> bool {

@@ -363,13 +363,48 @@ fn overlay_with_two_subnets() {
     Overlay.validate(&net, &[]).unwrap();
     let peer = Peer {
         address: "10.0.2.9/24".parse().unwrap(),
+        address_v6: None,
         mac: Mac([0x02, 0x42, 10, 0, 2, 9]),
         vtep: ip("192.0.2.2"),
     };
     let mut rows = Overlay.network_rows(&net, &host());
     rows.extend(Overlay.endpoint_rows(&net, &endpoint("10.0.1.5/24", None), &sandbox()));
-    rows.extend(Overlay.peer_rows(&net, &peer));
+    rows.extend(Overlay.peer_rows(&net, &peer, ip("10.0.2.9")));
     insta::assert_snapshot!(show(&rows));
+}
+
+/// Both families share the links of the IPv4 subnet.
+#[test]
+fn overlay_with_both_families() {
+    let mut net = network("overlay", &[]);
+    net.enable_ipv6 = true;
+    net.pools = vec![
+        pool("fd61::/64", "fd61::1", None),
+        pool("10.0.1.0/24", "10.0.1.1", Some(4097)),
+    ];
+    Overlay.validate(&net, &[]).unwrap();
+    let peer = Peer {
+        address: "10.0.1.9/24".parse().unwrap(),
+        address_v6: "fd61::9/64".parse().ok(),
+        mac: Mac([0x02, 0x42, 10, 0, 1, 9]),
+        vtep: ip("192.0.2.2"),
+    };
+    let mut rows = Overlay.network_rows(&net, &host());
+    rows.extend(Overlay.endpoint_rows(
+        &net,
+        &endpoint("10.0.1.5/24", Some("fd61::5/64")),
+        &sandbox(),
+    ));
+    for address in peer.addresses() {
+        rows.extend(Overlay.peer_rows(&net, &peer, address.addr()));
+    }
+    insta::assert_snapshot!(show(&rows));
+    net.options
+        .insert("com.docker.network.driver.mtu".into(), "1329".into());
+    assert_eq!(
+        Overlay.validate(&net, &[]).unwrap_err().message,
+        "network net: an MTU of 1329 leaves 1279 bytes inside the tunnel, and IPv6 needs 1280"
+    );
 }
 
 /// A task of a service with an address of its own, and the ways to that address with and without balancing at connect time.

@@ -225,6 +225,7 @@ async fn tell(from: &Node, vtep: &str, to: &Node) {
         for (id, endpoint) in endpoints {
             let peer = Peer {
                 address: endpoint.address,
+                address_v6: endpoint.address_v6,
                 mac: endpoint.mac,
                 vtep: vtep.parse().unwrap(),
             };

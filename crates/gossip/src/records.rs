@@ -10,6 +10,9 @@ pub struct PeerRecord {
     pub endpoint_mac: String,
     #[prost(string, tag = "3")]
     pub tunnel_endpoint_ip: String,
+    /// Ours, which Docker's nodes pass on unread: `fd00::5/64`, empty for none. Docker tells IPv4 addresses only.
+    #[prost(string, tag = "1000")]
+    pub endpoint_ipv6: String,
 }
 
 /// `endpoint_table`: what an endpoint is called.
@@ -46,6 +49,9 @@ pub struct EndpointRecord {
     /// Ours: the node's, empty for none.
     #[prost(string, tag = "1003")]
     pub zone: String,
+    /// Ours, empty for none.
+    #[prost(string, tag = "1010")]
+    pub endpoint_ipv6: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

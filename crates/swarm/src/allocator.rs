@@ -31,6 +31,7 @@ use ports::Ports;
 
 #[cfg(test)]
 pub(crate) use networks::VXLAN_IDS;
+pub(crate) use networks::is_v6;
 pub(crate) use pending::check_network;
 
 #[derive(Default)]

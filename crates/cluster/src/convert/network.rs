@@ -163,7 +163,9 @@ pub fn swarm_network(n: &pb::Network, vxlan_port: u32) -> Result<SwarmNetwork> {
         .map(|i| i.configs.as_slice())
         .unwrap_or_default();
     let mut subnets = Vec::new();
-    for (i, c) in configs.iter().enumerate() {
+    // Numbers are of the IPv4 subnets, in order.
+    let mut vnis = vnis.into_iter();
+    for c in configs {
         let subnet: IpNet = c
             .subnet
             .parse()
@@ -171,7 +173,10 @@ pub fn swarm_network(n: &pb::Network, vxlan_port: u32) -> Result<SwarmNetwork> {
         subnets.push(Subnet {
             subnet,
             gateway: gateway(&c.gateway),
-            vni: vnis.get(i).copied().unwrap_or(0),
+            vni: match subnet {
+                IpNet::V4(_) => vnis.next().unwrap_or(0),
+                IpNet::V6(_) => 0,
+            },
         });
     }
     Ok(SwarmNetwork {

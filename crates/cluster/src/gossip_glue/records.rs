@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use cnm::{Balance, LocalEndpoint, NameRecord, Peer, Port, Prefer, ServiceBinding};
 use gossip::records::{EndpointRecord, PeerRecord, PortConfig};
+use ipnet::IpNet;
 use prost::Message;
 
 pub fn peer_record(endpoint: &LocalEndpoint, vtep: IpAddr) -> Bytes {
@@ -12,6 +13,7 @@ pub fn peer_record(endpoint: &LocalEndpoint, vtep: IpAddr) -> Bytes {
         endpoint_ip: endpoint.address.to_string(),
         endpoint_mac: endpoint.mac.to_string(),
         tunnel_endpoint_ip: vtep.to_string(),
+        endpoint_ipv6: text(endpoint.address_v6),
     };
     record.encode_to_vec().into()
 }
@@ -27,7 +29,7 @@ pub fn name_record(record: &NameRecord, service_disabled: bool) -> Bytes {
         } else {
             service.virtual_ip.clone()
         },
-        endpoint_ip: record.address.map_or_else(String::new, |a| a.to_string()),
+        endpoint_ip: text(record.address),
         ingress_ports: service
             .ingress_ports
             .iter()
@@ -41,7 +43,7 @@ pub fn name_record(record: &NameRecord, service_disabled: bool) -> Bytes {
                 target_port: p.target.into(),
                 published_port: p.published.into(),
                 concealed: p.concealed,
-                within: p.within.map_or_else(String::new, |w| w.to_string()),
+                within: text(p.within),
             })
             .collect(),
         aliases: service.aliases.clone(),
@@ -55,8 +57,14 @@ pub fn name_record(record: &NameRecord, service_disabled: bool) -> Bytes {
             Prefer::Zone => 2,
         },
         zone: record.zone.clone(),
+        endpoint_ipv6: text(record.address_v6),
     };
     record.encode_to_vec().into()
+}
+
+/// Empty for none.
+fn text(address: Option<impl ToString>) -> String {
+    address.map_or_else(String::new, |a| a.to_string())
 }
 
 pub fn disabled(value: &Bytes) -> Bytes {
@@ -79,9 +87,14 @@ pub fn read_peer(value: &Bytes) -> Option<Peer> {
     let record = PeerRecord::decode(value.clone()).ok()?;
     Some(Peer {
         address: record.endpoint_ip.parse().ok()?,
+        address_v6: record.endpoint_ipv6.parse().ok().filter(is_v6),
         mac: parse_mac(&record.endpoint_mac)?,
         vtep: record.tunnel_endpoint_ip.parse().ok()?,
     })
+}
+
+fn is_v6(net: &IpNet) -> bool {
+    net.addr().is_ipv6()
 }
 
 /// `Some(None)`: the endpoint takes no new connections, so its names go.
@@ -111,6 +124,7 @@ pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
         name: record.name,
         task_aliases: record.task_aliases,
         address: Some(address),
+        address_v6: record.endpoint_ipv6.parse().ok().filter(IpAddr::is_ipv6),
         direct: record.direct,
         zone: record.zone,
         service: ServiceBinding {
@@ -153,6 +167,7 @@ pub(super) mod tests {
     pub fn endpoint(name: Option<&str>) -> LocalEndpoint {
         LocalEndpoint {
             address: "10.0.1.5/24".parse().unwrap(),
+            address_v6: None,
             mac: netstate::Mac([2, 0x42, 10, 0, 1, 5]),
             record: name.map(|name| NameRecord {
                 name: name.into(),
@@ -175,6 +190,25 @@ pub(super) mod tests {
             (peer.address, peer.vtep),
             ("10.0.1.5/24".parse().unwrap(), VTEP)
         );
+    }
+
+    #[test]
+    fn the_second_address_travels_beside_the_first() {
+        let mut both = endpoint(Some("c1"));
+        both.address_v6 = "fd61::5/64".parse().ok();
+        let peer = read_peer(&peer_record(&both, VTEP)).unwrap();
+        assert_eq!(
+            (peer.address, peer.address_v6),
+            (both.address, both.address_v6)
+        );
+        let mut name = both.record.unwrap();
+        name.address_v6 = "fd61::5".parse().ok();
+        let read = read_name(&name_record(&name, false)).unwrap().unwrap();
+        assert_eq!(read, name);
+        // One that is of the other family is none.
+        name.address_v6 = "10.0.1.6".parse().ok();
+        let read = read_name(&name_record(&name, false)).unwrap().unwrap();
+        assert_eq!(read.address_v6, None);
     }
 
     #[test]

@@ -52,9 +52,9 @@ impl SwarmNetworks for Managers {
         network: &str,
         _: &str,
         _: Vec<String>,
-    ) -> Result<(SwarmNetwork, ipnet::IpNet)> {
+    ) -> Result<(SwarmNetwork, Vec<ipnet::IpNet>)> {
         match network {
-            "net-att" => Ok((overlay("att", false), "10.0.9.20/24".parse().unwrap())),
+            "net-att" => Ok((overlay("att", false), vec!["10.0.9.20/24".parse().unwrap()])),
             _ => Err(Error::not_found(format!("network {network} not found"))),
         }
     }
@@ -75,6 +75,7 @@ impl SwarmNetworks for Managers {
 fn peer(ip: &str, vtep: &str) -> Option<Peer> {
     Some(Peer {
         address: format!("{ip}/24").parse().unwrap(),
+        address_v6: None,
         mac: Mac([2, 0x42, 10, 0, 9, 7]),
         vtep: vtep.parse().unwrap(),
     })
@@ -110,7 +111,7 @@ async fn an_overlay_lives_as_long_as_its_endpoints() {
     c.connect(&a, task("10.0.9.3", "web")).await.unwrap();
     assert!(world.kernel.has("network net-o vtep Some(192.0.2.9)"));
     assert_eq!(world.kernel.rows("peer/").len(), 1);
-    assert!(world.kernel.has("peer net-o 10.0.9.7/24 via 192.0.2.1"));
+    assert!(world.kernel.has("peer net-o 10.0.9.7 via 192.0.2.1"));
     // It needs a way out, and has a second interface for it that the user does not see.
     assert!(world.kernel.has("docker_gwbridge eth1"));
     assert_eq!(c.endpoints(&a).len(), 1);
@@ -123,6 +124,18 @@ async fn an_overlay_lives_as_long_as_its_endpoints() {
     // A late record for an address that is here now is not believed.
     c.set_peer("o", "late", peer("10.0.9.3", "192.0.2.2")).await;
     assert!(!world.kernel.has("peer net-o 10.0.9.3"));
+
+    // Both addresses of a peer are claimed, and given up.
+    let both = peer("10.0.9.30", "192.0.2.3").map(|peer| Peer {
+        address_v6: "fd09::30/64".parse().ok(),
+        ..peer
+    });
+    c.set_peer("o", "both", both).await;
+    assert!(world.kernel.has("peer net-o 10.0.9.30 via 192.0.2.3"));
+    assert!(world.kernel.has("peer net-o fd09::30 via 192.0.2.3"));
+    c.set_peer("o", "both", peer("10.0.9.30", "192.0.2.3"))
+        .await;
+    assert!(world.kernel.has("peer net-o 10.0.9.30") && !world.kernel.has("fd09::30"));
 
     // Another network with a gateway of its own makes the second interface superfluous.
     c.connect(&a, to("bridge")).await.unwrap();

@@ -32,6 +32,17 @@ pub fn address(host: &Host, container: &str, network: &str) -> String {
     address
 }
 
+pub fn address_v6(host: &Host, container: &str, network: &str) -> String {
+    let template =
+        format!("{{{{(index .NetworkSettings.Networks \"{network}\").GlobalIPv6Address}}}}");
+    let address = inspect(host, container, &template);
+    assert!(
+        address.parse::<std::net::Ipv6Addr>().is_ok(),
+        "{container} has address {address:?} on {network}"
+    );
+    address
+}
+
 /// Whether one echo of that size comes back within a second.
 pub fn pings_with(host: &Host, container: &str, target: &str, size: u16) -> bool {
     host.sh(&format!(
@@ -41,14 +52,28 @@ pub fn pings_with(host: &Host, container: &str, target: &str, size: u16) -> bool
         == 0
 }
 
+/// The same by IPv6, of a name too.
+pub fn answers_v6(host: &Host, container: &str, target: &str, size: u16) -> bool {
+    let ping = format!("docker exec {container} ping -6 -c1 -W1 -s{size} {target}");
+    host.sh(&ping).status == 0
+}
+
 pub fn pings(host: &Host, container: &str, target: &str) -> bool {
     pings_with(host, container, target, 56)
 }
 
 /// What the name means inside the container.
 pub fn resolve(host: &Host, container: &str, name: &str) -> BTreeSet<String> {
+    look_up(host, container, "a", name)
+}
+
+pub fn resolve_v6(host: &Host, container: &str, name: &str) -> BTreeSet<String> {
+    look_up(host, container, "aaaa", name)
+}
+
+fn look_up(host: &Host, container: &str, kind: &str, name: &str) -> BTreeSet<String> {
     // A name that the resolver does not know goes on to a server that no lab can reach.
-    let line = format!("docker exec {container} timeout 2 nslookup -type=a {name}");
+    let line = format!("docker exec {container} timeout 2 nslookup -type={kind} {name}");
     let output = host.sh(&line).stdout;
     // Server and its address first, then, after an empty line, `Name:` and `Address:` of each answer.
     let answers = output.split_once("\n\n").map_or("", |(_, answers)| answers);

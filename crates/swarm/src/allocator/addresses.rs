@@ -60,19 +60,45 @@ impl Networks {
             .find(|a| a.subnet().contains(&address))
     }
 
-    /// An address in the network, `asked` or the next free one, IPv4 before IPv6, with its prefix length.
+    /// An address of each family that the network has, IPv4 first (Docker's nodes look no further), with their prefix lengths:
+    /// `asked` or the next free ones. On failure some may be held.
+    pub fn take_each(
+        &mut self,
+        holder: &Holder,
+        network: &str,
+        asked: &[IpAddr],
+    ) -> Result<Vec<String>, String> {
+        let families = self.families(network)?;
+        if let Some(stranger) = asked.iter().find(|a| !families.contains(&a.is_ipv6())) {
+            return Err(in_no_subnet(*stranger));
+        }
+        let of = |v6: bool| asked.iter().copied().find(|a| a.is_ipv6() == v6);
+        let each = families.into_iter();
+        each.map(|v6| self.take(holder, network, v6, of(v6)))
+            .collect()
+    }
+
+    /// IPv4 is `false`, and first.
+    pub fn families(&self, network: &str) -> Result<BTreeSet<bool>, String> {
+        let known = self.known.get(network);
+        let known = known.ok_or_else(|| not_allocated(network))?;
+        let subnets = known.subnets.iter();
+        Ok(subnets.map(|a| a.subnet().addr().is_ipv6()).collect())
+    }
+
+    /// An address in the network, `asked` or the next free one of the family, with its prefix length.
     pub fn take(
         &mut self,
         holder: &Holder,
         network: &str,
+        v6: bool,
         asked: Option<IpAddr>,
     ) -> Result<String, String> {
         let known = self.known.get_mut(network);
-        let known = known.ok_or_else(|| format!("network {network} is not allocated yet"))?;
+        let known = known.ok_or_else(|| not_allocated(network))?;
         let mut full = Vec::new();
-        let mut subnets: Vec<_> = known.subnets.iter_mut().collect();
-        subnets.sort_by_key(|a| a.subnet().addr().is_ipv6());
-        for addresses in subnets {
+        let subnets = known.subnets.iter_mut();
+        for addresses in subnets.filter(|a| a.subnet().addr().is_ipv6() == v6) {
             let subnet = addresses.subnet();
             let taken = match asked {
                 Some(asked) => addresses.claim(asked).map(|()| asked),
@@ -98,11 +124,10 @@ impl Networks {
             }
         }
         Err(match asked {
-            Some(asked) => format!(
-                "invalid address {asked}: It does not belong to any of this network's subnets"
-            ),
+            Some(asked) => in_no_subnet(asked),
             None => format!(
-                "no available IPv4 addresses on this network's address pools: {} ({network}): {}",
+                "no available {} addresses on this network's address pools: {} ({network}): {}",
+                if v6 { "IPv6" } else { "IPv4" },
                 known.name,
                 full.join(", ")
             ),
@@ -110,13 +135,21 @@ impl Networks {
     }
 }
 
+fn not_allocated(network: &str) -> String {
+    format!("network {network} is not allocated yet")
+}
+
+fn in_no_subnet(address: IpAddr) -> String {
+    format!("invalid address {address}: It does not belong to any of this network's subnets")
+}
+
 pub fn of_attachments(attachments: &[pb::NetworkAttachment]) -> BTreeSet<Holding> {
     let each = |attachment: &pb::NetworkAttachment| {
         let network = attachment.network.as_ref()?.id.clone();
-        let address = parse(attachment.addresses.first()?)?;
-        Some((network, address))
+        let addresses = attachment.addresses.iter().filter_map(|a| parse(a));
+        Some(addresses.map(|a| (network.clone(), a)).collect::<Vec<_>>())
     };
-    attachments.iter().filter_map(each).collect()
+    attachments.iter().filter_map(each).flatten().collect()
 }
 
 pub fn of_service(service: &pb::Service) -> BTreeSet<Holding> {

@@ -6,6 +6,7 @@ use ipam::{Addresses, DefaultPool, Pools};
 use ipnet::IpNet;
 use raft_store::Kind;
 use swarm_wire::pb;
+use swarm_wire::pb::ipam_config::AddressFamily;
 
 use super::addresses::{Holder, Holding};
 use crate::ext::NetworkExt;
@@ -48,11 +49,17 @@ impl Default for Networks {
 }
 
 impl Networks {
-    /// The cluster's pools are set once, before any network is there.
+    /// The cluster's pools are set once, before any network is there. IPv6 has one that follows from the cluster's id.
     pub fn set_pools(&mut self, cluster: &pb::Cluster) {
-        if self.known.is_empty() && !cluster.default_address_pool.is_empty() {
-            self.pools = Pools::new(default_pools(cluster));
+        if !self.known.is_empty() {
+            return;
         }
+        let mut pools = match cluster.default_address_pool.is_empty() {
+            true => vec![DefaultPool::swarm()],
+            false => default_pools(cluster),
+        };
+        pools.push(DefaultPool::unique_local(&cluster.id));
+        self.pools = Pools::new(pools);
     }
 
     pub fn is_node_local(&self, id: &str) -> bool {
@@ -123,11 +130,9 @@ impl Networks {
             ),
             configs: spec.map(|ipam| ipam.configs.clone()).unwrap_or_default(),
         });
-        if ipam.configs.is_empty() {
-            ipam.configs.push(pb::IpamConfig {
-                family: pb::ipam_config::AddressFamily::Ipv4.into(),
-                ..Default::default()
-            });
+        if !network.allocated() {
+            let ipv6 = network.spec.as_ref().is_some_and(|spec| spec.ipv6_enabled);
+            complete(&mut ipam.configs, ipv6);
         }
         for config in &mut ipam.configs {
             let subnet = self
@@ -160,10 +165,9 @@ impl Networks {
     }
 
     fn take_subnet(&mut self, config: &pb::IpamConfig) -> Result<IpNet, ipam::Error> {
-        let v6 = config.family() == pb::ipam_config::AddressFamily::Ipv6;
         match config.subnet.parse::<IpNet>() {
             Ok(subnet) => self.pools.claim(subnet.trunc()).map(|()| subnet.trunc()),
-            Err(_) => self.pools.take_default(v6, &[]),
+            Err(_) => self.pools.take_default(is_v6(config), &[]),
         }
     }
 
@@ -262,6 +266,25 @@ impl Networks {
     pub fn take_freed(&mut self) -> bool {
         std::mem::take(&mut self.freed)
     }
+}
+
+/// A family that nobody has configured gets a subnet of the default pools.
+fn complete(configs: &mut Vec<pb::IpamConfig>, ipv6: bool) {
+    let any = |family: AddressFamily| pb::IpamConfig {
+        family: family.into(),
+        ..Default::default()
+    };
+    if configs.iter().all(is_v6) {
+        configs.insert(0, any(AddressFamily::Ipv4));
+    }
+    if ipv6 && !configs.iter().any(is_v6) {
+        configs.push(any(AddressFamily::Ipv6));
+    }
+}
+
+/// Docker's managers leave the family to be seen from the subnet.
+pub(crate) fn is_v6(config: &pb::IpamConfig) -> bool {
+    config.subnet.contains(':') || config.family() == AddressFamily::Ipv6
 }
 
 fn default_pools(cluster: &pb::Cluster) -> Vec<DefaultPool> {

@@ -1,4 +1,4 @@
-//! A node's address in each overlay network that it has tasks in, and in the ingress network.
+//! A node's addresses in each overlay network that it has tasks in, and in the ingress network.
 //!
 //! Docker's nodes send what they balance from it, and start no task without it.
 
@@ -30,10 +30,10 @@ impl Allocator {
             });
             let holder: Holder = (Kind::Node, id.clone());
             for network in wanted.into_values() {
-                match self.networks.take(&holder, &network.id, None) {
-                    Ok(address) => new.attachments.push(pb::NetworkAttachment {
+                match self.networks.take_each(&holder, &network.id, &[]) {
+                    Ok(addresses) => new.attachments.push(pb::NetworkAttachment {
                         network: Some(network.clone()),
-                        addresses: vec![address],
+                        addresses,
                         ..Default::default()
                     }),
                     Err(reason) => {

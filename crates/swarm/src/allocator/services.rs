@@ -94,7 +94,7 @@ impl Allocator {
             Some(vip) => vip.addr.clone(),
             // Addresses there are the node's affair.
             None if self.networks.is_node_local(network) => String::new(),
-            None => self.networks.take(holder, network, None)?,
+            None => self.networks.take(holder, network, false, None)?,
         };
         Ok(VirtualIp {
             network_id: network.to_owned(),

@@ -98,14 +98,15 @@ fn attach_one(
     }
     let mut addresses = Vec::new();
     if !networks.is_node_local(id) {
-        let asked = match config.addresses.first() {
-            Some(text) => Some(
-                addresses::parse(text)
-                    .ok_or_else(|| format!("could not parse address string {text}"))?,
-            ),
-            None => None,
+        let read = |text: &String| {
+            addresses::parse(text).ok_or_else(|| format!("could not parse address string {text}"))
         };
-        addresses.push(networks.take(holder, id, asked)?);
+        let asked: Vec<_> = config
+            .addresses
+            .iter()
+            .map(read)
+            .collect::<Result<_, _>>()?;
+        addresses = networks.take_each(holder, id, &asked)?;
     }
     Ok(pb::NetworkAttachment {
         network: Some(network.as_ref().clone()),

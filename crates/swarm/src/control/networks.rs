@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::refusal::Refusal;
 use super::{Control, names};
-use crate::allocator::check_network;
+use crate::allocator::{check_network, is_v6};
 use crate::ext::{NetworkExt, ServiceExt, TaskExt};
 use crate::id::new_id;
 
@@ -161,7 +161,18 @@ fn check(spec: &pb::NetworkSpec) -> Result<(), Refusal> {
         Some(name) if name.eq_ignore_ascii_case("default") => {}
         Some(name) => return Err(Refusal::invalid(format!("plugin {name} not supported"))),
     }
-    ipam.configs.iter().try_for_each(check_config)
+    ipam.configs.iter().try_for_each(check_config)?;
+    let of = |v6: bool| {
+        let family = |c: &&pb::IpamConfig| is_v6(c) == v6;
+        ipam.configs.iter().filter(family).count()
+    };
+    // Addresses of both families have to be on one link.
+    match spec.ipv6_enabled && (of(false) > 1 || of(true) > 1) {
+        true => Err(Refusal::invalid(
+            "a network of the swarm with IPv6 has one subnet of each family",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn check_driver(name: &str, ingress: bool) -> Result<(), Refusal> {

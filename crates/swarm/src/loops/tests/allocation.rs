@@ -187,6 +187,7 @@ fn an_attachment_gets_the_address_that_it_asks_for() {
         ("two", "10.99.7.77"),
         ("three", "10.1.1.1"),
         ("four", ""),
+        ("six", "fd77::7"),
     ] {
         world.tx(|tx| tx.create(attach(id, address)));
     }
@@ -205,10 +206,72 @@ fn an_attachment_gets_the_address_that_it_asks_for() {
         status("three").err,
         "invalid address 10.1.1.1: It does not belong to any of this network's subnets"
     );
+    assert_eq!(
+        status("six").err,
+        "invalid address fd77::7: It does not belong to any of this network's subnets"
+    );
     assert_eq!(world.state.tasks["four"].networks[0].addresses.len(), 1);
     world.remove(Kind::Task, "one");
     world.settle();
     assert_eq!(world.state.tasks["two"].observed(), TaskState::Assigned);
+    world.check_leaks();
+}
+
+#[test]
+fn a_network_of_both_families_gives_addresses_of_both() {
+    let mut world = World::new(1);
+    world.network("both", |spec| {
+        spec.ipv6_enabled = true;
+        subnet(spec, "10.77.0.0/24");
+        subnet(spec, "fd77::/64");
+    });
+    // What is left out comes from the pools; IPv6's follows from the cluster.
+    world.network("any", |spec| spec.ipv6_enabled = true);
+    world.network("half", |spec| {
+        spec.ipv6_enabled = true;
+        subnet(spec, "fd78::/64");
+    });
+    for service in ["one", "two"] {
+        world.service(service, 1, |spec| join(spec, "both"));
+    }
+    world.run();
+    let subnets = |id: &str| -> Vec<String> {
+        let ipam = world.state.networks[id].ipam.clone().unwrap();
+        ipam.configs.into_iter().map(|c| c.subnet).collect()
+    };
+    let any = subnets("any");
+    assert_eq!(any[0], "10.0.1.0/24");
+    assert!(
+        any[1].starts_with("fd") && any[1].ends_with("::/64"),
+        "{any:?}"
+    );
+    assert_eq!(subnets("half"), ["10.0.2.0/24", "fd78::/64"]);
+    let options = &world.state.networks["both"]
+        .driver_state
+        .as_ref()
+        .unwrap()
+        .options;
+    assert!(
+        !options[crate::allocator::VXLAN_IDS].contains(','),
+        "one link for both"
+    );
+    let addresses = |service: &str| world.running(service)[0].networks[0].addresses.clone();
+    let taken = [addresses("one"), addresses("two")];
+    for pair in &taken {
+        assert!(
+            pair[0].starts_with("10.77.0.") && pair[0].ends_with("/24"),
+            "{pair:?}"
+        );
+        assert!(
+            pair[1].starts_with("fd77::") && pair[1].ends_with("/64"),
+            "{pair:?}"
+        );
+    }
+    assert_ne!(taken[0][1], taken[1][1]);
+    world.change_leader();
+    world.run();
+    world.remove(Kind::Service, "one");
+    world.run();
     world.check_leaks();
 }
 
