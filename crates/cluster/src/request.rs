@@ -272,11 +272,12 @@ pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
                     task.id
                 )));
             }
-            let vip = endpoint
-                .virtual_ips
-                .iter()
-                .find(|v| v.network_id == network.id)
-                .map_or("", |v| v.addr.as_str());
+            let vip = |v6: bool| {
+                let mut own = endpoint.virtual_ips.iter();
+                let own = own.find(|v| v.network_id == network.id && v.addr.contains(':') == v6);
+                let addr = own.map_or("", |v| v.addr.as_str());
+                addr.split('/').next().unwrap_or_default().to_owned()
+            };
             let ingress = network.spec.as_ref().is_some_and(|s| s.ingress);
             let ports = convert::ports_json(&endpoint.ports).unwrap_or_default();
             let labels = task.service_annotations.as_ref().map(|a| &a.labels);
@@ -293,7 +294,8 @@ pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
                 service: Some(ServiceBinding {
                     id: task.service_id.clone(),
                     name: service_name.to_owned(),
-                    virtual_ip: vip.split('/').next().unwrap_or_default().to_owned(),
+                    virtual_ip: vip(false),
+                    virtual_ip_v6: vip(true),
                     aliases: attachment.aliases.clone(),
                     ingress_ports: ports
                         .iter()

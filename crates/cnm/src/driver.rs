@@ -1,7 +1,7 @@
 //! What a network driver is: pure functions from a network and its endpoints to rows.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use engine_types::{Error, Result};
@@ -74,11 +74,11 @@ pub struct Host {
 /// A service on a network: its own address, and who is behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// All connections of a sandbox reach the same task.
     pub sticky: bool,
     /// Healthy tasks, and whether they take packets to `address` as they are.
-    pub backends: BTreeMap<Ipv4Addr, bool>,
+    pub backends: BTreeMap<IpAddr, bool>,
 }
 
 impl Service {
@@ -96,7 +96,7 @@ pub struct MeshPort {
     pub first: u16,
     pub last: u16,
     /// Healthy tasks, and whether they answer a client through the node that it asked.
-    pub backends: BTreeMap<Ipv4Addr, bool>,
+    pub backends: BTreeMap<IpAddr, bool>,
     /// They see the node's address all the same.
     pub concealed: bool,
     /// Nodes answer at these addresses of theirs only.

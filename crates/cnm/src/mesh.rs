@@ -111,7 +111,7 @@ impl State {
                     };
                     (port, Tasks::default())
                 });
-                tasks.add(backend, record, distance);
+                tasks.add(backend.into(), record, distance);
                 // Tasks from before and after a change of their service may differ.
                 behind.concealed |= port.concealed;
                 if behind.within != port.within {

@@ -173,7 +173,11 @@ impl Endpoint {
         let mac = self.known_mac().map(|mac| mac.to_string());
         mac.unwrap_or_default()
     }
-    /// Of the service that the task belongs to, when it has one.
+    /// Of the service that the task belongs to, as far as it has any.
+    pub fn virtual_ips(&self) -> impl Iterator<Item = IpAddr> {
+        self.service.iter().flat_map(ServiceBinding::virtual_ips)
+    }
+    /// The one of IPv4.
     pub fn virtual_ip(&self) -> Option<Ipv4Addr> {
         self.service.as_ref()?.virtual_ip.parse().ok()
     }

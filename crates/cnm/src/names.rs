@@ -1,7 +1,7 @@
 //! Names: from containers and remote records to zones, and what others are told.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dns::Zone;
@@ -26,8 +26,8 @@ pub(crate) fn dns_names(spec: &SandboxSpec, aliases: Option<&[String]>) -> Vec<S
     names
 }
 
-/// `virtual_ip`: the service's own address, where it leads somewhere.
-fn add(zone: &mut Zone, record: &NameRecord, virtual_ip: Option<Ipv4Addr>) {
+/// `virtual_ip`: the service's own address beside one of a task's, where it leads somewhere.
+fn add(zone: &mut Zone, record: &NameRecord, virtual_ip: impl Fn(IpAddr) -> Option<IpAddr>) {
     let service = &record.service;
     let names = std::iter::once(&record.name).chain(&record.task_aliases);
     let mut own: Vec<String> = names.map(|n| n.to_lowercase()).collect();
@@ -44,7 +44,7 @@ fn add(zone: &mut Zone, record: &NameRecord, virtual_ip: Option<Ipv4Addr>) {
     };
     for address in record.addresses() {
         name(&own, address);
-        name(&shared, virtual_ip.map_or(address, IpAddr::V4));
+        name(&shared, virtual_ip(address).unwrap_or(address));
         let primary = zone.reverse.entry(address);
         primary.or_insert_with(|| record.name.clone());
     }
@@ -65,7 +65,7 @@ impl State {
             task_aliases: others.to_vec(),
             address: addresses.next(),
             address_v6: addresses.next(),
-            direct: endpoint.virtual_ip().is_some() && (self.host.steers || !of_mesh),
+            direct: endpoint.virtual_ips().next().is_some() && (self.host.steers || !of_mesh),
             zone: self.zone.clone(),
             service,
         })
@@ -88,18 +88,18 @@ impl State {
             zone.network = known.name.clone();
         }
         let services = self.balanced(network);
-        let reached = |record: &NameRecord| {
-            let address = record.service.virtual_ip.parse().ok()?;
+        let reached = |record: &NameRecord, task: IpAddr| {
+            let address = record.service.virtual_ip_beside(task)?;
             services.get(&address).filter(|s| self.reaches(s))?;
             Some(address)
         };
         for (record, endpoint) in self.endpoints_on(network) {
             if let Some(names) = self.record_of(record, endpoint) {
-                add(&mut zone, &names, reached(&names));
+                add(&mut zone, &names, |task| reached(&names, task));
             }
         }
         for record in self.remote_names(network) {
-            add(&mut zone, record, reached(record));
+            add(&mut zone, record, |task| reached(record, task));
         }
         zone
     }

@@ -1,5 +1,6 @@
 //! Sandboxes: a container's network namespace, its endpoints, `resolv.conf`, `hosts` and resolver.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use engine_types::network::EndpointSettings;
@@ -71,10 +72,25 @@ pub struct ServiceBinding {
     pub name: String,
     /// Address without mask, or empty.
     pub virtual_ip: String,
+    /// The same of IPv6.
+    pub virtual_ip_v6: String,
     pub aliases: Vec<String>,
     /// Published through the mesh; only on the ingress network.
     pub ingress_ports: Vec<crate::Port>,
     pub balance: Balance,
+}
+
+impl ServiceBinding {
+    /// The service's own addresses, one of a family at most.
+    pub fn virtual_ips(&self) -> impl Iterator<Item = IpAddr> {
+        let both = [&self.virtual_ip, &self.virtual_ip_v6];
+        both.into_iter().filter_map(|text| text.parse().ok())
+    }
+    /// Of the family of `beside`.
+    pub fn virtual_ip_beside(&self, beside: IpAddr) -> Option<IpAddr> {
+        self.virtual_ips()
+            .find(|own| own.is_ipv6() == beside.is_ipv6())
+    }
 }
 
 /// Which of a service's tasks a client reaches.

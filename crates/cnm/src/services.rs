@@ -1,7 +1,7 @@
 //! Services on this host's networks: from the names of their tasks to addresses of their own, and the ways to those.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use netstate::Owned;
 
@@ -11,15 +11,15 @@ use crate::state::{Rows, State};
 use crate::{Balance, NameRecord, Prefer};
 
 impl State {
-    /// By address. Of an IPv6 service there is none yet: the peers' records carry IPv4 addresses only.
-    pub fn balanced(&self, network: &str) -> BTreeMap<Ipv4Addr, Service> {
-        let mut services = BTreeMap::<Ipv4Addr, Tasks>::new();
+    /// By address: those of a service's two families are two.
+    pub fn balanced(&self, network: &str) -> BTreeMap<IpAddr, Service> {
+        let mut services = BTreeMap::<IpAddr, Tasks>::new();
         self.each_task(network, |record, distance| {
-            if let (Ok(address), Some(IpAddr::V4(task))) =
-                (record.service.virtual_ip.parse(), record.address)
-            {
-                let tasks = services.entry(address).or_default();
-                tasks.add(task, record, distance);
+            for task in record.addresses() {
+                if let Some(address) = record.service.virtual_ip_beside(task) {
+                    let tasks = services.entry(address).or_default();
+                    tasks.add(task, record, distance);
+                }
             }
         });
         let service = |(address, tasks): (_, Tasks)| {
@@ -118,18 +118,18 @@ impl Changes {
 #[derive(Default)]
 pub(crate) struct Tasks {
     pub balance: Balance,
-    all: Vec<(Prefer, Ipv4Addr, bool)>,
+    all: Vec<(Prefer, IpAddr, bool)>,
 }
 
 impl Tasks {
-    pub fn add(&mut self, address: Ipv4Addr, record: &NameRecord, distance: Prefer) {
+    pub fn add(&mut self, address: IpAddr, record: &NameRecord, distance: Prefer) {
         // Tasks from before and after a change of their service may differ.
         self.balance = record.service.balance;
         self.all.push((distance, address, record.direct));
     }
 
     /// Those that the service prefers, or all where there is none, and whether they are direct.
-    pub fn near(&self) -> BTreeMap<Ipv4Addr, bool> {
+    pub fn near(&self) -> BTreeMap<IpAddr, bool> {
         let near = |prefer: Prefer| {
             let near = self.all.iter().filter(move |(d, ..)| *d <= prefer);
             near.map(|(_, address, direct)| (*address, *direct))

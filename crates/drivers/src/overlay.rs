@@ -99,7 +99,7 @@ impl Driver for Overlay {
             let on_link = network
                 .pools
                 .iter()
-                .filter(|p| segment(network, p) == Some(i));
+                .filter(|p| segment(network, p) == Some((i, vni)));
             let gateways =
                 on_link.filter_map(|p| IpNet::new(p.gateway?, p.subnet.prefix_len()).ok());
             rows.extend(gateways.map(|address| Row::Address {
@@ -139,7 +139,7 @@ impl Driver for Overlay {
         let mut pools = endpoint
             .addresses()
             .filter_map(|a| Some(network.pool_of(&a.addr())?.1));
-        let own = pools.find_map(|pool| Some((segment(network, pool)?, pool)));
+        let own = pools.find_map(|pool| Some((segment(network, pool)?.0, pool)));
         let Some((own, pool)) = own else {
             return Vec::new();
         };
@@ -206,8 +206,7 @@ impl Driver for Overlay {
     }
 
     fn peer_rows(&self, network: &Network, peer: &Peer, address: IpAddr) -> Vec<Row> {
-        let pool = network.pool_of(&address);
-        let Some(i) = pool.and_then(|(_, pool)| segment(network, pool)) else {
+        let Some((i, _)) = link_of(network, address) else {
             tracing::debug!(network = %network.id, %address, "peer is in none of the network's subnets");
             return Vec::new();
         };
@@ -290,14 +289,18 @@ fn subnets(network: &Network) -> impl Iterator<Item = (usize, &Pool, u32)> {
     pools.filter_map(|(i, pool)| Some((i, pool, pool.vni.filter(|_| is_v4(pool))?)))
 }
 
-/// Which of these an address of the pool is on.
-fn segment(network: &Network, pool: &Pool) -> Option<usize> {
+/// The links that a pool's addresses are on, by number, and their VNI.
+fn segment(network: &Network, pool: &Pool) -> Option<(usize, u32)> {
     let mut subnets = subnets(network);
     let found = match is_v4(pool) {
         true => subnets.find(|(_, subnet, _)| *subnet == pool),
         false => subnets.next(),
     };
-    found.map(|(i, ..)| i)
+    found.map(|(i, _, vni)| (i, vni))
+}
+
+fn link_of(network: &Network, address: IpAddr) -> Option<(usize, u32)> {
+    segment(network, network.pool_of(&address)?.1)
 }
 
 fn is_v4(pool: &Pool) -> bool {

@@ -398,7 +398,24 @@ fn overlay_with_both_families() {
     for address in peer.addresses() {
         rows.extend(Overlay.peer_rows(&net, &peer, address.addr()));
     }
-    insta::assert_snapshot!(show(&rows));
+    let mut task = endpoint("10.0.1.5/24", Some("fd61::5/64"));
+    task.service = Some(cnm::ServiceBinding {
+        virtual_ip: "10.0.1.2".into(),
+        virtual_ip_v6: "fd61::2".into(),
+        ..Default::default()
+    });
+    let service = cnm::driver::Service {
+        address: ip("fd61::2"),
+        sticky: false,
+        backends: [(ip("fd61::5"), true), (ip("fd61::6"), true)].into(),
+    };
+    let parts = [
+        rows,
+        Overlay.endpoint_rows(&net, &task, &sandbox()),
+        Overlay.client_rows(&net, &sandbox()),
+        Overlay.service_rows(&net, &service, &host()),
+    ];
+    insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));
     net.options
         .insert("com.docker.network.driver.mtu".into(), "1329".into());
     assert_eq!(
@@ -418,9 +435,9 @@ fn overlay_service() {
         ..Default::default()
     });
     let service = cnm::driver::Service {
-        address: [10, 0, 1, 2].into(),
+        address: ip("10.0.1.2"),
         sticky: false,
-        backends: [([10, 0, 1, 5].into(), true), ([10, 0, 1, 6].into(), false)].into(),
+        backends: [(ip("10.0.1.5"), true), (ip("10.0.1.6"), false)].into(),
     };
     let by_route = Host {
         balances: false,
@@ -435,7 +452,7 @@ fn overlay_service() {
     insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));
     // An address that is in none of the subnets leads nowhere.
     let stray = cnm::driver::Service {
-        address: [10, 9, 9, 9].into(),
+        address: ip("10.9.9.9"),
         ..service
     };
     assert_eq!(Overlay.service_rows(&net, &stray, &host()), []);
@@ -455,7 +472,7 @@ fn overlay_mesh() {
         protocol: "tcp".into(),
         first,
         last,
-        backends: [([10, 0, 0, 5].into(), true), ([10, 0, 0, 6].into(), false)].into(),
+        backends: [(ip("10.0.0.5"), true), (ip("10.0.0.6"), false)].into(),
         concealed: first != last,
         within: None,
     };

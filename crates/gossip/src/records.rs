@@ -52,6 +52,9 @@ pub struct EndpointRecord {
     /// Ours, empty for none.
     #[prost(string, tag = "1010")]
     pub endpoint_ipv6: String,
+    /// Ours, empty for none: the service's own address beside that.
+    #[prost(string, tag = "1011")]
+    pub virtual_ipv6: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -1,8 +1,8 @@
 //! What makes two rows claims on the same kernel object.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use crate::nf::text::Body;
 use crate::nft::{Family, Rule, Table, Value};
@@ -31,8 +31,8 @@ pub enum Item {
     /// Mark, mask and table.
     MarkRule(u32, u32, u32),
     Neighbour(String, IpAddr),
-    Client(Ipv4Net),
-    Service(u32, Ipv4Addr),
+    Client(IpNet),
+    Service(u32, IpAddr),
     Fdb(String, Mac),
     Sysctl(String),
     /// Objects of one table stand together.

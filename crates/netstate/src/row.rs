@@ -1,9 +1,9 @@
 //! The rows: what can be wanted of the kernel.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use crate::{IpvlanFlag, IpvlanMode, MacvlanMode, Parent};
 
@@ -63,15 +63,15 @@ pub enum Row {
     /// Sockets in `ns` that connect to an address of `subnet` are looked after by the services of `network`.
     Client {
         ns: Ns,
-        subnet: Ipv4Net,
+        subnet: IpNet,
         network: u32,
     },
-    /// Whoever connects to `address` in `network` reaches one of the backends instead, and keeps to it. See
+    /// Whoever connects to `address` in `network` reaches one of the backends, of the same family, instead, and keeps to it. See
     /// [`NetState::balances`](crate::NetState::balances).
     Service {
         network: u32,
-        address: Ipv4Addr,
-        backends: BTreeSet<Ipv4Addr>,
+        address: IpAddr,
+        backends: BTreeSet<IpAddr>,
         /// All connections of a namespace reach the same backend, as long as it is there.
         sticky: bool,
     },

@@ -204,6 +204,54 @@ fn datagrams_find_a_backend_and_answers_come_from_the_service() {
 }
 
 #[test]
+fn services_of_ipv6_are_balanced_as_well() {
+    isolated(|| async {
+        let group = Group::new("six");
+        let state = start_on(&group).await;
+        group.enter();
+        let (own, there) = ("fd01::200", "fd01::11");
+        let rows = vec![
+            Row::Netns(named("c")),
+            Row::Client {
+                ns: named("c"),
+                subnet: "fd01::/64".parse().unwrap(),
+                network: NETWORK,
+            },
+            address(named("c"), "lo", &format!("{there}/128")),
+            Row::Service {
+                network: NETWORK,
+                address: ip(own),
+                backends: [ip(there)].into(),
+                sticky: false,
+            },
+        ];
+        state.set("all", rows).await.unwrap();
+        inside(&state, move || {
+            let listener = TcpListener::bind((there, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let stream = TcpStream::connect((own, port)).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            assert_eq!(accepted.local_addr().unwrap().ip(), ip(there));
+            assert_eq!(stream.peer_addr().unwrap().ip(), ip(own));
+            // Another address of the subnet is nobody's.
+            assert!(TcpStream::connect(("fd01::201", port)).is_err());
+
+            let server = UdpSocket::bind((there, 0)).unwrap();
+            let to = SocketAddr::new(ip(own), server.local_addr().unwrap().port());
+            let client = UdpSocket::bind("[::]:0").unwrap();
+            client.send_to(b"?", to).unwrap();
+            let mut buf = [0; 8];
+            let (_, from) = server.recv_from(&mut buf).unwrap();
+            server.send_to(b"!", from).unwrap();
+            assert_eq!(client.recv_from(&mut buf).unwrap().1, to);
+        })
+        .await;
+        assert_eq!(state.audit().await.unwrap(), [""; 0]);
+        group.leave();
+    });
+}
+
+#[test]
 fn only_who_is_on_the_network_is_balanced() {
     isolated(|| async {
         let group = Group::new("other");
@@ -235,8 +283,8 @@ fn a_restart_finds_its_programs_and_sweeps() {
         let gone = Ipv4Addr::new(10, 1, 0, 201);
         let stray = Row::Service {
             network: NETWORK,
-            address: gone,
-            backends: [Ipv4Addr::new(10, 1, 0, 11)].into(),
+            address: gone.into(),
+            backends: [Ipv4Addr::new(10, 1, 0, 11).into()].into(),
             sticky: false,
         };
         state.set("stray", vec![stray]).await.unwrap();

@@ -121,3 +121,61 @@ fn containers_of_all_hosts_reach_each_other() {
     );
     world.end();
 }
+
+#[test]
+fn a_service_has_an_address_of_each_family() {
+    if is_docker() {
+        return;
+    }
+    let world = World::swarm(&[2, 1]);
+    let hosts = world.all();
+    hosts[0].ok("docker network create -d overlay --attachable --ipv6 --subnet fd61::/64 both");
+    hosts[0].ok(&format!(
+        "{CREATE} --name web --network both --replicas 3 busybox nc -ll -p 80 -e hostname"
+    ));
+    for (i, host) in hosts.iter().enumerate() {
+        run(host, &format!("c{i}"), "--network both");
+    }
+    eventually(20, "3/3".to_string(), || replicas(&hosts[0], "web"));
+    let list = hosts[0]
+        .ok("docker service inspect -f '{{range .Endpoint.VirtualIPs}}{{.Addr}} {{end}}' web");
+    let own = list.split(' ').nth(1).unwrap();
+    let own = own.strip_suffix("/64").unwrap().to_owned();
+    assert!(own.starts_with("fd61::"), "{list}");
+    let asked = |host: &Host, prefix: &str| -> BTreeSet<String> {
+        let script = format!(
+            "for i in $(seq 40); do busybox nc -w 2 {own} 80 </dev/null || echo FAILED; done"
+        );
+        let answers = host.ok(&format!("{prefix} sh -c '{script}'"));
+        answers.lines().map(str::to_owned).collect()
+    };
+    for (i, host) in hosts.iter().enumerate() {
+        let client = format!("c{i}");
+        eventually(10, [own.clone()].into(), || {
+            resolve_v6(host, &client, "web")
+        });
+        until(10, "all tasks are known", || {
+            resolve_v6(host, &client, "tasks.web").len() == 3
+        });
+        let seen = asked(host, &format!("docker exec {client}"));
+        assert!(seen.len() == 3 && !seen.contains("FAILED"), "{seen:?}");
+        assert!(
+            answers_v6(host, &client, "web", 1352),
+            "by route, {}",
+            host.name
+        );
+        // A program that is in the container's namespace and not in its group goes by route as well.
+        let pid = pid(host, &client);
+        let seen = asked(host, &format!("nsenter -t {pid} -n"));
+        assert!(seen.len() == 3 && !seen.contains("FAILED"), "{seen:?}");
+        // A task reaches its own service.
+        let task = common::swarm::task_on(host, "web");
+        assert_eq!(asked(host, &format!("docker exec {task}")).len(), 3);
+    }
+    hosts[0].ok("docker service scale -d web=1");
+    eventually(20, 1, || resolve_v6(&hosts[2], "c2", "tasks.web").len());
+    let seen = asked(&hosts[2], "docker exec c2");
+    assert!(seen.len() == 1 && !seen.contains("FAILED"), "{seen:?}");
+    assert!(answers_v6(&hosts[2], "c2", "web", 56));
+    world.end();
+}

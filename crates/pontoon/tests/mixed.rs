@@ -7,7 +7,7 @@
 mod common;
 mod mixed_common;
 
-use common::container::{address, inspect, run};
+use common::container::{address, address_v6, answers_v6, inspect, resolve_v6, run};
 use common::mesh::{SERVER, ask, only};
 use common::swarm::CREATE;
 use common::{Differences, Shell as _, eventually, init, join, until};
@@ -77,6 +77,37 @@ fn published(kinds: [Kind; 2]) {
     assert_eq!((answers.failed, answers.servers), (0, only(&task[..12])));
     assert!(answers.clients.iter().all(|c| c.starts_with("10.0.0.")));
     assert_eq!(ask(dockers, &enter, &at, 81, 1).failed, 1, "no other port");
+    world.end();
+}
+
+/// Docker's node takes part by IPv4 and is not disturbed by what we add for IPv6.
+#[test]
+fn ipv6_reaches_our_nodes_beside_a_docker_worker() {
+    let (world, nodes) = swarm([Pontoon, Docker, Pontoon]);
+    nodes[0].ok(
+        "docker network create -d overlay --attachable --ipv6 --subnet 10.66.0.0/24 --subnet fd66::/64 six",
+    );
+    let options = "--network six --mode global --endpoint-mode dnsrr";
+    service(&nodes[0], "rr", options, "sleep 1d");
+    service(&nodes[0], "vip", "--network six --mode global", "sleep 1d");
+    for (i, node) in nodes.iter().enumerate() {
+        run(node, &format!("c{i}"), "--network six");
+    }
+    runs(&nodes[0], "rr", "3/3");
+    runs(&nodes[0], "vip", "3/3");
+    all_reach_all(&nodes, "six", &["rr", "vip"]);
+    agree(&nodes, "six");
+    for (from, to) in [(0, 2), (2, 0)] {
+        let (name, own) = (format!("c{to}"), format!("c{from}"));
+        let there = address_v6(&nodes[to], &name, "six");
+        assert!(
+            answers_v6(&nodes[from], &own, &there, 56),
+            "{own} to {there}"
+        );
+        assert!(answers_v6(&nodes[from], &own, &name, 56), "{own} to {name}");
+        assert_eq!(resolve_v6(&nodes[from], &own, "tasks.rr").len(), 2);
+        assert_eq!(resolve_v6(&nodes[from], &own, "vip").len(), 1);
+    }
     world.end();
 }
 

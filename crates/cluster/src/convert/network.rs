@@ -98,7 +98,7 @@ pub fn inspect_json(n: &pb::Network) -> network::Inspect {
 
 pub fn network_spec_pb(name: &str, options: network::CreateOptions) -> Result<pb::NetworkSpec> {
     let ipam = options.ipam.unwrap_or_default();
-    let configs = ipam
+    let mut configs: Vec<_> = ipam
         .config
         .unwrap_or_default()
         .into_iter()
@@ -115,6 +115,8 @@ pub fn network_spec_pb(name: &str, options: network::CreateOptions) -> Result<pb
             reserved: c.auxiliary_addresses.unwrap_or_default(),
         })
         .collect();
+    // The CLI gives them in any order.
+    configs.sort_by_key(|c| c.family() == pb::ipam_config::AddressFamily::Ipv6);
     Ok(pb::NetworkSpec {
         annotations: Some(pb::Annotations {
             name: name.to_owned(),

@@ -58,6 +58,7 @@ pub fn name_record(record: &NameRecord, service_disabled: bool) -> Bytes {
         },
         zone: record.zone.clone(),
         endpoint_ipv6: text(record.address_v6),
+        virtual_ipv6: service.virtual_ip_v6.clone(),
     };
     record.encode_to_vec().into()
 }
@@ -130,11 +131,8 @@ pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
         service: ServiceBinding {
             id: record.service_id,
             name: record.service_name,
-            // Docker writes `<nil>` where there is none.
-            virtual_ip: record
-                .virtual_ip
-                .parse::<IpAddr>()
-                .map_or_else(|_| String::new(), |ip| ip.to_string()),
+            virtual_ip: own_address(&record.virtual_ip, IpAddr::is_ipv4),
+            virtual_ip_v6: own_address(&record.virtual_ipv6, IpAddr::is_ipv6),
             aliases: record.aliases,
             ingress_ports: record.ingress_ports.iter().filter_map(port).collect(),
             balance: Balance {
@@ -147,6 +145,12 @@ pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
             },
         },
     }))
+}
+
+/// Docker writes `<nil>` where there is none.
+fn own_address(text: &str, fits: fn(&IpAddr) -> bool) -> String {
+    let own = text.parse::<IpAddr>().ok().filter(fits);
+    own.map_or_else(String::new, |ip| ip.to_string())
 }
 
 fn parse_mac(text: &str) -> Option<netstate::Mac> {
@@ -203,6 +207,7 @@ pub(super) mod tests {
         );
         let mut name = both.record.unwrap();
         name.address_v6 = "fd61::5".parse().ok();
+        name.service.virtual_ip_v6 = "fd61::2".into();
         let read = read_name(&name_record(&name, false)).unwrap().unwrap();
         assert_eq!(read, name);
         // One that is of the other family is none.

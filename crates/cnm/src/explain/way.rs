@@ -93,10 +93,7 @@ impl State {
         address: IpAddr,
     ) -> (IpAddr, Option<Owned>, Option<usize>) {
         let services = self.balanced(&network.id);
-        let service = match address {
-            IpAddr::V4(v4) => services.get(&v4),
-            IpAddr::V6(_) => None,
-        };
+        let service = services.get(&address);
         let Some((service, first)) = service.and_then(|s| Some((s, s.backends.keys().next()?)))
         else {
             return (address, None, None);
@@ -104,7 +101,7 @@ impl State {
         let owner = format!("service/{}/{address}", network.id);
         let entry = self.networks.get(&network.id);
         let rows = entry.and_then(|e| Some((owner.clone(), e.services.get(&owner)?.clone())));
-        ((*first).into(), rows, Some(service.backends.len()))
+        (*first, rows, Some(service.backends.len()))
     }
 }
 

@@ -138,7 +138,7 @@ pub(super) fn port_rows(port: &MeshPort, ns: &Ns) -> Vec<Row> {
     let any = vec![vec![Statement::DnatToAny { of, map }]];
     rows.extend(ip.chain(&name, None, any));
     for (i, (backend, direct)) in (0..).zip(&port.backends) {
-        let backend = vec![Value::Ip((*backend).into())];
+        let backend = vec![Value::Ip(*backend)];
         rows.push(ip.entry(&name, vec![Value::Mark(i)], None, Some(backend.clone())));
         if !direct {
             rows.push(ip.element(PLAIN, backend));

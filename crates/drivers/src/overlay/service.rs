@@ -8,19 +8,18 @@
 //! The first is for TCP and UDP where the host can; the second for all else (ping, SCTP), and for hosts that cannot. It
 //! needs backends that have the service's address: ours do, Docker's do not. Neither translates or tracks anything.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use cnm::driver::{Host, Service};
 use cnm::model::{Endpoint, Network, Pool};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use netstate::{Nexthop, NexthopGroup, Ns, Row};
 
-use super::{namespace, router_mac, subnets};
+use super::{link_of, namespace, router_mac, segment};
 
 pub(super) fn rows(network: &Network, service: &Service, host: &Host) -> Vec<Row> {
-    let own = IpAddr::V4(service.address);
-    let pool = subnets(network).find(|(_, pool, _)| pool.subnet.contains(&own));
-    let Some((i, _, vni)) = pool else {
+    let own = service.address;
+    let Some((i, vni)) = link_of(network, own) else {
         tracing::debug!(network = %network.id, address = %own, "service is in none of the network's subnets");
         return Vec::new();
     };
@@ -28,20 +27,15 @@ pub(super) fn rows(network: &Network, service: &Service, host: &Host) -> Vec<Row
     if host.balances {
         rows.push(Row::Service {
             network: vni,
-            address: service.address,
+            address: own,
             backends: service.backends.keys().copied().collect(),
             sticky: service.sticky,
         });
     }
     let direct = service.backends.iter().filter(|(_, direct)| **direct);
-    let direct: Vec<Ipv4Addr> = direct.map(|(backend, _)| *backend).collect();
+    let direct: Vec<IpAddr> = direct.map(|(backend, _)| *backend).collect();
     if !direct.is_empty() {
-        rows.extend(routes(
-            &namespace(network),
-            &format!("br{i}"),
-            service.address,
-            &direct,
-        ));
+        rows.extend(routes(&namespace(network), &format!("br{i}"), own, &direct));
         rows.push(Row::Neighbour {
             ns: namespace(network),
             link: format!("vxlan{i}"),
@@ -52,14 +46,23 @@ pub(super) fn rows(network: &Network, service: &Service, host: &Host) -> Vec<Row
     rows
 }
 
-/// Numbers of nexthops are addresses of the network: each is one thing there.
-fn routes(ns: &Ns, link: &str, service: Ipv4Addr, backends: &[Ipv4Addr]) -> Vec<Row> {
-    let group = u32::from(service);
-    let nexthop = |backend: &Ipv4Addr| {
+/// A nexthop's number is its address, which is one thing in a network. Of IPv6 it is the end: the managers give services and
+/// tasks addresses in a row. Numbers that no IPv4 unicast address has tell the two apart.
+fn number(address: IpAddr) -> u32 {
+    const NO_UNICAST: u32 = 0xe000_0000;
+    match address {
+        IpAddr::V4(ip) => ip.to_bits(),
+        IpAddr::V6(ip) => NO_UNICAST | ip.to_bits() as u32,
+    }
+}
+
+fn routes(ns: &Ns, link: &str, service: IpAddr, backends: &[IpAddr]) -> Vec<Row> {
+    let group = number(service);
+    let nexthop = |backend: &IpAddr| {
         Row::Nexthop(Nexthop {
             ns: ns.clone(),
-            id: u32::from(*backend),
-            via: (*backend).into(),
+            id: number(*backend),
+            via: *backend,
             link: link.into(),
         })
     };
@@ -69,56 +72,73 @@ fn routes(ns: &Ns, link: &str, service: Ipv4Addr, backends: &[Ipv4Addr]) -> Vec<
             ns: ns.clone(),
             id: group,
             link: link.into(),
-            members: backends.iter().map(|b| u32::from(*b)).collect(),
+            members: backends.iter().map(|b| number(*b)).collect(),
         }),
         Row::GroupRoute {
             ns: ns.clone(),
-            dst: Ipv4Net::from(service).into(),
+            dst: service.into(),
             group,
             link: link.into(),
         },
-        sysctl(ns, "ip_forward", "1"),
-        // Ports count in the choice of a backend.
-        sysctl(ns, "fib_multipath_hash_policy", "1"),
-        // Packets leave by the bridge that they came by: nobody is to be told of a shorter way.
-        sysctl(ns, "conf/all/send_redirects", "0"),
-        sysctl(ns, &format!("conf/{link}/send_redirects"), "0"),
     ]);
+    rows.extend(match service {
+        IpAddr::V4(_) => vec![
+            sysctl(ns, "ip_forward", "1"),
+            // Ports count in the choice of a backend.
+            sysctl(ns, "fib_multipath_hash_policy", "1"),
+            // Packets leave by the bridge that they came by: nobody is to be told of a shorter way.
+            sysctl(ns, "conf/all/send_redirects", "0"),
+            sysctl(ns, &format!("conf/{link}/send_redirects"), "0"),
+        ],
+        // Of a shorter way only those are told whose next hop has a link-local address.
+        IpAddr::V6(_) => vec![
+            sysctl_v6(ns, "conf/all/forwarding", "1"),
+            sysctl_v6(ns, "fib_multipath_hash_policy", "1"),
+        ],
+    });
     rows
 }
 
-/// A task has its service's address too, and keeps that to itself.
+/// A task has its service's addresses too, and keeps them to itself (of IPv6 that is how it is).
 pub(super) fn backend_rows(endpoint: &Endpoint, sandbox: &Ns) -> Vec<Row> {
-    let Some(own) = endpoint.virtual_ip() else {
-        return Vec::new();
-    };
-    vec![
-        Row::Address {
-            ns: sandbox.clone(),
-            link: "lo".into(),
-            address: Ipv4Net::from(own).into(),
-        },
-        sysctl(sandbox, "conf/all/arp_ignore", "1"),
-        sysctl(sandbox, "conf/all/arp_announce", "2"),
-    ]
+    let own = endpoint.virtual_ips().map(|own| Row::Address {
+        ns: sandbox.clone(),
+        link: "lo".into(),
+        address: IpNet::from(own),
+    });
+    let mut rows: Vec<Row> = own.collect();
+    if endpoint.virtual_ip().is_some() {
+        rows.extend([
+            sysctl(sandbox, "conf/all/arp_ignore", "1"),
+            sysctl(sandbox, "conf/all/arp_announce", "2"),
+        ]);
+    }
+    rows
 }
 
 pub(super) fn client_rows(network: &Network, sandbox: &Ns) -> Vec<Row> {
-    let client = |(_, pool, vni): (usize, &Pool, u32)| match pool.subnet {
-        IpNet::V4(subnet) => Some(Row::Client {
+    let client = |pool: &Pool| {
+        Some(Row::Client {
             ns: sandbox.clone(),
-            subnet: subnet.trunc(),
-            network: vni,
-        }),
-        IpNet::V6(_) => None,
+            subnet: pool.subnet.trunc(),
+            network: segment(network, pool)?.1,
+        })
     };
-    subnets(network).filter_map(client).collect()
+    network.pools.iter().filter_map(client).collect()
 }
 
 pub(super) fn sysctl(ns: &Ns, key: &str, value: &str) -> Row {
     Row::Sysctl {
         ns: ns.clone(),
         key: format!("net/ipv4/{key}"),
+        value: value.into(),
+    }
+}
+
+fn sysctl_v6(ns: &Ns, key: &str, value: &str) -> Row {
+    Row::Sysctl {
+        ns: ns.clone(),
+        key: format!("net/ipv6/{key}"),
         value: value.into(),
     }
 }

@@ -7,6 +7,8 @@
 //!                          │       network, service       ─► its backends
 //!                          └       socket, backend        ─► service, for who asks whom it speaks to
 //! ```
+//! Addresses are sixteen bytes everywhere: one of IPv4 is mapped into IPv6, as sockets of both families see it anyway.
+//!
 //! So a connection has no state outside its socket: no translation, no table, no time limit, and it outlives any change of
 //! the backends. Programs and maps stay with the cgroup; a daemon that comes back finds them there.
 
@@ -15,11 +17,11 @@ mod sys;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use program::{Form, Maps, STICKY, back, forward};
 use sys::{Map, Shape};
@@ -41,25 +43,25 @@ const fn shape(kind: u32, key: u32, value: u32, entries: u32) -> Shape {
     }
 }
 
-const SUBNETS: (&str, Shape) = ("pontoon_subnets", shape(LPM_TRIE, 16, 4, 1 << 16));
-const SERVICES: (&str, Shape) = ("pontoon_service", shape(HASH, 12, 4, 1 << 14));
-const BACKENDS: (&str, Shape) = ("pontoon_backend", shape(HASH, 12, 4, 1 << 17));
+const SUBNETS: (&str, Shape) = ("pontoon_subnets", shape(LPM_TRIE, 28, 4, 1 << 16));
+const SERVICES: (&str, Shape) = ("pontoon_service", shape(HASH, 24, 4, 1 << 14));
+const BACKENDS: (&str, Shape) = ("pontoon_backend", shape(HASH, 24, 16, 1 << 17));
 /// Only as long as a socket lives is its entry of use: the least recently used go.
-const PEERS: (&str, Shape) = ("pontoon_peers", shape(LRU_HASH, 12, 4, 1 << 14));
+const PEERS: (&str, Shape) = ("pontoon_peers", shape(LRU_HASH, 24, 16, 1 << 14));
 
 const FORWARD: &str = "pontoon_forward";
 const BACK: &str = "pontoon_back";
 
 /// Hooks by number (`enum bpf_attach_type`), how they see addresses, and which program they run.
 const HOOKS: [(u32, Form, &str); 8] = [
-    (10, Form::Plain, FORWARD),  // connect
-    (14, Form::Plain, FORWARD),  // sendmsg
-    (19, Form::Plain, BACK),     // recvmsg
-    (29, Form::Plain, BACK),     // getpeername
-    (11, Form::Mapped, FORWARD), // the same on sockets of both families
-    (15, Form::Mapped, FORWARD),
-    (20, Form::Mapped, BACK),
-    (30, Form::Mapped, BACK),
+    (10, Form::Plain, FORWARD), // connect
+    (14, Form::Plain, FORWARD), // sendmsg
+    (19, Form::Plain, BACK),    // recvmsg
+    (29, Form::Plain, BACK),    // getpeername
+    (11, Form::Wide, FORWARD),  // the same on sockets of IPv6
+    (15, Form::Wide, FORWARD),
+    (20, Form::Wide, BACK),
+    (30, Form::Wide, BACK),
 ];
 
 pub struct Balancer {
@@ -125,12 +127,12 @@ impl Balancer {
         self.attach(&ours(&self.group)?)
     }
 
-    pub fn set_subnet(&self, of: Cookie, subnet: Ipv4Net, network: u32) -> io::Result<()> {
+    pub fn set_subnet(&self, of: Cookie, subnet: IpNet, network: u32) -> io::Result<()> {
         self.subnets
             .set(&subnet_key(of, subnet), &network.to_ne_bytes())
     }
 
-    pub fn remove_subnet(&self, of: Cookie, subnet: Ipv4Net) -> io::Result<()> {
+    pub fn remove_subnet(&self, of: Cookie, subnet: IpNet) -> io::Result<()> {
         self.subnets.remove(&subnet_key(of, subnet))
     }
 
@@ -138,8 +140,8 @@ impl Balancer {
     pub fn set_service(
         &self,
         network: u32,
-        address: Ipv4Addr,
-        backends: &BTreeSet<Ipv4Addr>,
+        address: IpAddr,
+        backends: &BTreeSet<IpAddr>,
         sticky: bool,
     ) -> io::Result<()> {
         let service = service_key(network, address, 0);
@@ -151,7 +153,7 @@ impl Balancer {
         };
         for (i, backend) in (0..).zip(&places) {
             self.backends
-                .set(&service_key(network, address, i), &backend.octets())?;
+                .set(&service_key(network, address, i), &wide(*backend))?;
         }
         let now = places.len() as u32;
         match now {
@@ -167,8 +169,8 @@ impl Balancer {
     /// Removes what is not among these; returns how many there were.
     pub fn retain(
         &self,
-        subnets: &BTreeSet<(Cookie, Ipv4Net)>,
-        services: &BTreeSet<(u32, Ipv4Addr)>,
+        subnets: &BTreeSet<(Cookie, IpNet)>,
+        services: &BTreeSet<(u32, IpAddr)>,
     ) -> io::Result<usize> {
         let mut removed = 0;
         let wanted: BTreeSet<_> = subnets.iter().map(|(c, s)| subnet_key(*c, *s)).collect();
@@ -179,10 +181,9 @@ impl Balancer {
             }
         }
         for key in self.services.keys()? {
-            let (Some(network), Some(address)) = (word(&key, 0), word(&key, 4)) else {
+            let Some((network, address)) = service_of(&key) else {
                 continue;
             };
-            let (network, address) = (u32::from_ne_bytes(network), Ipv4Addr::from(address));
             if !services.contains(&(network, address)) {
                 self.set_service(network, address, &BTreeSet::new(), false)?;
                 removed += 1;
@@ -194,12 +195,16 @@ impl Balancer {
 
 /// Of a sticky service. A namespace keeps its place, and a place its backend as long as that is there: each goes to the
 /// backend that fits it best (rendezvous hashing), so a change moves only what has to move.
-fn places(backends: &BTreeSet<Ipv4Addr>) -> Vec<Ipv4Addr> {
+fn places(backends: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
     const PLACES: u32 = 64;
     if backends.is_empty() {
         return Vec::new();
     }
-    let fit = |place: u32, b: &Ipv4Addr| mixed(u64::from(place) << 32 | u64::from(u32::from(*b)));
+    let number = |b: &IpAddr| match b {
+        IpAddr::V4(ip) => ip.to_bits(),
+        IpAddr::V6(ip) => mixed((ip.to_bits() >> 64) as u64 ^ ip.to_bits() as u64) as u32,
+    };
+    let fit = |place: u32, b: &IpAddr| mixed(u64::from(place) << 32 | u64::from(number(b)));
     let best = |place| backends.iter().max_by_key(|b| fit(place, b)).copied();
     (0..PLACES).filter_map(best).collect()
 }
@@ -224,25 +229,37 @@ fn ours(group: &OwnedFd) -> io::Result<BTreeMap<u32, OwnedFd>> {
     Ok(found)
 }
 
-fn word(key: &[u8], at: usize) -> Option<[u8; 4]> {
-    key.get(at..at + 4)?.try_into().ok()
+fn wide(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
 }
 
 /// Prefix length (namespace and network part), namespace, address.
-fn subnet_key(of: Cookie, subnet: Ipv4Net) -> [u8; 16] {
-    let mut key = [0; 16];
-    key[..4].copy_from_slice(&(64 + u32::from(subnet.prefix_len())).to_ne_bytes());
+fn subnet_key(of: Cookie, subnet: IpNet) -> [u8; 28] {
+    let mapped = 128 - u32::from(subnet.max_prefix_len());
+    let mut key = [0; 28];
+    key[..4].copy_from_slice(&(64 + mapped + u32::from(subnet.prefix_len())).to_ne_bytes());
     key[4..12].copy_from_slice(&of.to_ne_bytes());
-    key[12..].copy_from_slice(&subnet.network().octets());
+    key[12..].copy_from_slice(&wide(subnet.network()));
     key
 }
 
-fn service_key(network: u32, address: Ipv4Addr, index: u32) -> [u8; 12] {
-    let mut key = [0; 12];
+/// Network, address, number of the backend; under 0 how many there are.
+fn service_key(network: u32, address: IpAddr, index: u32) -> [u8; 24] {
+    let mut key = [0; 24];
     key[..4].copy_from_slice(&network.to_ne_bytes());
-    key[4..8].copy_from_slice(&address.octets());
-    key[8..].copy_from_slice(&index.to_ne_bytes());
+    key[4..20].copy_from_slice(&wide(address));
+    key[20..].copy_from_slice(&index.to_ne_bytes());
     key
+}
+
+fn service_of(key: &[u8]) -> Option<(u32, IpAddr)> {
+    let network = key.get(..4)?.try_into().ok()?;
+    let address: [u8; 16] = key.get(4..20)?.try_into().ok()?;
+    let address = Ipv6Addr::from(address).to_canonical();
+    Some((u32::from_ne_bytes(network), address))
 }
 
 #[cfg(test)]
@@ -251,8 +268,13 @@ mod tests {
 
     #[test]
     fn a_change_of_backends_moves_only_its_places() {
-        let all: BTreeSet<Ipv4Addr> = (1..=4).map(|i| Ipv4Addr::new(10, 0, 0, i)).collect();
-        let gone = Ipv4Addr::new(10, 0, 0, 3);
+        moves_only_its_places(|i| [10, 0, 0, i].into());
+        moves_only_its_places(|i| [0xfd61, 0, 0, 0, 0, 0, 0, i.into()].into());
+    }
+
+    fn moves_only_its_places(backend: fn(u8) -> IpAddr) {
+        let all: BTreeSet<IpAddr> = (1..=4).map(backend).collect();
+        let gone = backend(3);
         let without = all.iter().copied().filter(|b| *b != gone).collect();
         let (before, after) = (places(&all), places(&without));
         for (old, new) in before.iter().zip(&after) {

@@ -18,17 +18,17 @@ pub struct Maps {
     pub peers: i32,
 }
 
-/// How a hook sees an IPv4 address.
+/// How a hook sees an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
+    /// Four bytes, on a socket of IPv4.
     Plain,
-    /// `::ffff:a.b.c.d`, on a socket of both families.
-    Mapped,
+    /// Sixteen, on one of IPv6: `::ffff:a.b.c.d` where it speaks IPv4.
+    Wide,
 }
 
 // Registers: 0 result, 1 to 5 arguments, 6 to 9 kept, 10 the stack.
 const CTX: u8 = 6;
-const ADDRESS: u8 = 7;
 const STACK: u8 = 10;
 
 const LOOKUP: i32 = 1;
@@ -38,17 +38,18 @@ const NETNS_COOKIE: i32 = 122;
 
 /// Places on the stack; each key is written whole before it is used.
 mod at {
+    /// That of the context, an IPv4 one mapped.
+    pub const ADDRESS: i16 = -16;
     /// Prefix length, namespace (two words), address.
-    pub const SUBNET: i16 = -16;
+    pub const SUBNET: i16 = -44;
     /// Network, address, index.
-    pub const SERVICE: i16 = -28;
+    pub const SERVICE: i16 = -68;
     /// Socket (two words), address.
-    pub const PEER: i16 = -40;
-    pub const VALUE: i16 = -44;
+    pub const PEER: i16 = -92;
 }
 
 /// Bits of namespace and address in the longest-prefix key.
-const FULL: i32 = 96;
+const FULL: i32 = 64 + 128;
 /// In a service's number of backends: the namespace decides which.
 pub const STICKY: u32 = 1 << 31;
 /// Multiplies the number of a socket or a namespace: neighbours end far apart.
@@ -90,6 +91,13 @@ impl Code {
             .push(0x77, src, 0, 0, 32)
             .store(STACK, off + 4, src)
     }
+    /// Sixteen bytes, through register 1.
+    fn copy_address(&mut self, to: u8, at: i16, from: u8, off: i16) -> &mut Self {
+        for word in [0, 4, 8, 12] {
+            self.load(1, from, off + word).store(to, at + word, 1);
+        }
+        self
+    }
     fn call(&mut self, helper: i32) -> &mut Self {
         self.push(0x85, 0, 0, 0, helper)
     }
@@ -122,38 +130,50 @@ impl Code {
     }
 }
 
-/// Begins a program: the context and the address in their registers. Returns where the address is in the context.
-fn begin(code: &mut Code, form: Form) -> i16 {
+/// `struct bpf_sock_addr`
+const USER_IP4: i16 = 4;
+const USER_IP6: i16 = 8;
+
+/// Begins a program: the context in its register, the address on the stack.
+fn begin(form: Form) -> Code {
+    let mut code = Code::default();
     code.copy(CTX, 1);
-    // `struct bpf_sock_addr`: user_ip4 at 4, user_ip6 at 8
-    let place = match form {
-        Form::Plain => 4,
-        Form::Mapped => {
-            for (off, word) in [(8, 0), (12, 0), (16, 0xffff_u32.to_be() as i32)] {
-                // 32-bit jump if not equal
-                code.load(1, CTX, off).end_if(0x56, 1, word);
-            }
-            20
-        }
+    match form {
+        Form::Plain => code
+            .number(1, 0)
+            .store(STACK, at::ADDRESS, 1)
+            .store(STACK, at::ADDRESS + 4, 1)
+            .number(1, 0xffff_u32.to_be() as i32)
+            .store(STACK, at::ADDRESS + 8, 1)
+            .load(1, CTX, USER_IP4)
+            .store(STACK, at::ADDRESS + 12, 1),
+        Form::Wide => code.copy_address(STACK, at::ADDRESS, CTX, USER_IP6),
     };
-    code.load(ADDRESS, CTX, place);
-    place
+    code
+}
+
+/// The address that register 9 points to becomes the socket's.
+fn end(mut code: Code, form: Form) -> Vec<u64> {
+    match form {
+        Form::Plain => code.load(1, 9, 12).store(CTX, USER_IP4, 1),
+        Form::Wide => code.copy_address(CTX, USER_IP6, 9, 0),
+    };
+    code.finish()
 }
 
 pub fn forward(maps: &Maps, form: Form) -> Vec<u64> {
-    let mut code = Code::default();
-    let place = begin(&mut code, form);
+    let mut code = begin(form);
     code.of_ctx(NETNS_COOKIE)
         .number(1, FULL)
         .store(STACK, at::SUBNET, 1)
         .store_wide(at::SUBNET + 4, 0)
-        .store(STACK, at::SUBNET + 12, ADDRESS)
+        .copy_address(STACK, at::SUBNET + 12, STACK, at::ADDRESS)
         .look_up(maps.subnets, at::SUBNET)
         .load(8, 0, 0)
         .store(STACK, at::SERVICE, 8)
-        .store(STACK, at::SERVICE + 4, ADDRESS)
+        .copy_address(STACK, at::SERVICE + 4, STACK, at::ADDRESS)
         .number(1, 0)
-        .store(STACK, at::SERVICE + 8, 1)
+        .store(STACK, at::SERVICE + 20, 1)
         .look_up(maps.services, at::SERVICE)
         .load(9, 0, 0)
         .end_if(0x15, 9, 0)
@@ -171,28 +191,24 @@ pub fn forward(maps: &Maps, form: Form) -> Vec<u64> {
         .push(0x27, 8, 0, 0, SPREAD)
         .push(0x77, 8, 0, 0, 16)
         .push(0x9c, 8, 9, 0, 0)
-        .store(STACK, at::SERVICE + 8, 8)
+        .store(STACK, at::SERVICE + 20, 8)
         .look_up(maps.backends, at::SERVICE)
-        .load(9, 0, 0)
-        .store(STACK, at::PEER + 8, 9)
-        .store(STACK, at::VALUE, ADDRESS)
+        .copy(9, 0)
+        .copy_address(STACK, at::PEER + 8, 9, 0)
         .key(maps.peers, at::PEER)
         .copy(3, STACK)
-        .push(0x07, 3, 0, 0, at::VALUE.into())
+        .push(0x07, 3, 0, 0, at::ADDRESS.into())
         .number(4, 0)
-        .call(UPDATE)
-        .store(CTX, place, 9);
-    code.finish()
+        .call(UPDATE);
+    end(code, form)
 }
 
 pub fn back(maps: &Maps, form: Form) -> Vec<u64> {
-    let mut code = Code::default();
-    let place = begin(&mut code, form);
+    let mut code = begin(form);
     code.of_ctx(SOCKET_COOKIE)
         .store_wide(at::PEER, 0)
-        .store(STACK, at::PEER + 8, ADDRESS)
+        .copy_address(STACK, at::PEER + 8, STACK, at::ADDRESS)
         .look_up(maps.peers, at::PEER)
-        .load(1, 0, 0)
-        .store(CTX, place, 1);
-    code.finish()
+        .copy(9, 0);
+    end(code, form)
 }

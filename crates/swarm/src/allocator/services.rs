@@ -1,4 +1,4 @@
-//! A service's endpoint: a virtual address in each of its networks, and its published ports.
+//! A service's endpoint: virtual addresses in each of its networks, and its published ports.
 
 use raft_store::{Error, Kind, State};
 use swarm_wire::pb;
@@ -68,8 +68,7 @@ impl Allocator {
                 .iter()
                 .map(|config| config.target.as_str());
             for network in ingress.into_iter().chain(targets) {
-                let had = old.virtual_ips.iter().find(|vip| vip.network_id == network);
-                virtual_ips.push(self.virtual_ip(holder, network, had)?);
+                virtual_ips.extend(self.virtual_ips(holder, network, &old.virtual_ips)?);
             }
         }
         Ok(Some(pb::Endpoint {
@@ -79,26 +78,33 @@ impl Allocator {
         }))
     }
 
-    fn virtual_ip(
+    /// One of each family that the network has, IPv4 first: Docker's nodes look no further.
+    fn virtual_ips(
         &mut self,
         holder: &Holder,
         network: &str,
-        had: Option<&VirtualIp>,
-    ) -> Result<VirtualIp, String> {
-        let held = self.networks.held(holder);
-        let kept = had.filter(|vip| {
-            let address = addresses::parse(&vip.addr);
-            address.is_some_and(|address| held.contains(&(network.to_owned(), address)))
-        });
-        let addr = match kept {
-            Some(vip) => vip.addr.clone(),
-            // Addresses there are the node's affair.
-            None if self.networks.is_node_local(network) => String::new(),
-            None => self.networks.take(holder, network, false, None)?,
-        };
-        Ok(VirtualIp {
+        had: &[VirtualIp],
+    ) -> Result<Vec<VirtualIp>, String> {
+        let made = |addr: String| VirtualIp {
             network_id: network.to_owned(),
             addr,
-        })
+        };
+        // Addresses there are the node's affair.
+        if self.networks.is_node_local(network) {
+            return Ok(vec![made(String::new())]);
+        }
+        let held = self.networks.held(holder);
+        let mut own = Vec::new();
+        for v6 in self.networks.families(network)? {
+            let kept = had.iter().find(|vip| {
+                let address = addresses::parse(&vip.addr).filter(|a| a.is_ipv6() == v6);
+                address.is_some_and(|a| held.contains(&(network.to_owned(), a)))
+            });
+            own.push(made(match kept {
+                Some(vip) => vip.addr.clone(),
+                None => self.networks.take(holder, network, v6, None)?,
+            }));
+        }
+        Ok(own)
     }
 }

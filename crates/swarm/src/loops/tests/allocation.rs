@@ -268,8 +268,20 @@ fn a_network_of_both_families_gives_addresses_of_both() {
         );
     }
     assert_ne!(taken[0][1], taken[1][1]);
+    let own = |world: &World| {
+        world.state.services["one"]
+            .endpoint
+            .clone()
+            .unwrap()
+            .virtual_ips
+    };
+    let before = own(&world);
+    let families: Vec<bool> = before.iter().map(|vip| vip.addr.contains(':')).collect();
+    assert_eq!(families, [false, true]);
     world.change_leader();
+    world.update_service("one", |spec| set_replicas(spec, 2));
     world.run();
+    assert_eq!(own(&world), before);
     world.remove(Kind::Service, "one");
     world.run();
     world.check_leaks();
