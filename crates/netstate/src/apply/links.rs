@@ -271,8 +271,8 @@ impl Run<'_> {
                             messages.push(link::change(seen.index, mac, None, None));
                             asked.push(link);
                         }
-                        messages.push(link::configure(seen.index, &self.kernel.mark, port));
-                        asked.push(link);
+                        messages.extend(link::configure(seen.index, &self.kernel.mark, port));
+                        asked.extend([link, link]);
                     }
                     None => self.note(refused("configure", link, Errno::NODEV))?,
                 }
@@ -315,8 +315,8 @@ impl Run<'_> {
                         Some((Fit::Good, _)) => {}
                         Some((Fit::Change, index)) => {
                             let change = link::change(index, peer.mac, link.mtu, None);
-                            let up = link::configure(index, &self.kernel.mark, None);
-                            self.ask(link, &peer.ns, vec![change, up])?;
+                            let [rest, up] = link::configure(index, &self.kernel.mark, None);
+                            self.ask(link, &peer.ns, vec![change, rest, up])?;
                         }
                         _ => return self.replace(link),
                     }
@@ -327,8 +327,8 @@ impl Run<'_> {
                 let port = link.master.as_ref().map(|_| link.port);
                 let moved = (seen.master != master).then_some(master);
                 let change = link::change(seen.index, link.mac, link.mtu, moved);
-                let rest = link::configure(seen.index, &self.kernel.mark, port);
-                self.ask(link, &link.ns, vec![change, rest])
+                let [rest, up] = link::configure(seen.index, &self.kernel.mark, port);
+                self.ask(link, &link.ns, vec![change, rest, up])
             }
         }
     }

@@ -55,8 +55,9 @@ impl Run<'_> {
 
     fn settle_taken(&mut self, wanted: &Link, index: u32) -> Result<(), Error> {
         let change = link::change(index, wanted.mac, wanted.mtu, None);
-        let up = link::configure(index, &self.kernel.mark, None);
-        self.ask(wanted, &wanted.ns, vec![change, up]).map(drop)
+        let [rest, up] = link::configure(index, &self.kernel.mark, None);
+        self.ask(wanted, &wanted.ns, vec![change, rest, up])
+            .map(drop)
     }
 
     /// What a link does for the host, so that it cannot be taken away.

@@ -223,9 +223,10 @@ fn basics(msg: &mut Msg, mac: Option<Mac>, mtu: Option<u32>) {
     }
 }
 
-/// Marks a link as ours, sets what creation cannot, and sets it up. `port` only for a bridge's port.
-pub fn configure(index: u32, alias: &str, port: Option<BridgePort>) -> Msg {
-    let mut msg = up(index);
+/// Marks a link as ours, sets what creation cannot, and then sets it up: for a mark on a link that is up the kernel walks all
+/// IPv6 routes of the namespace. `port` only for a bridge's port.
+pub fn configure(index: u32, alias: &str, port: Option<BridgePort>) -> [Msg; 2] {
+    let mut msg = Msg::new(RTM_NEWLINK, 0, &header(index, 0, 0));
     msg.put(IFLA_IFALIAS, alias.as_bytes()).u32(IFLA_GROUP, 0);
     if let Some(port) = port {
         msg.nest(IFLA_LINKINFO, |info| {
@@ -239,7 +240,7 @@ pub fn configure(index: u32, alias: &str, port: Option<BridgePort>) -> Msg {
                 });
         });
     }
-    msg
+    [msg, up(index)]
 }
 
 /// Changes what can be changed in place. `master` 0 takes the link out of its bridge.
