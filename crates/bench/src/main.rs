@@ -7,12 +7,13 @@
 //! its rounds. The rounds of the engines alternate, and the ratio is the median of the rounds' ratios, so that a machine
 //! that speeds up or slows down favours nobody.
 //!
-//! `bench PONTOON [--format table|json] [--only WORD]…`; `bench dns-load SERVER NAME` is this program inside a container's
-//! network namespace.
+//! `bench PONTOON [--format table|json] [--only WORD]…`; `bench dns-load SERVER NAME`, `tcp-serve PORT` and
+//! `tcp-load WHAT ADDRESS` are this program inside a container's network namespace.
 
 #![forbid(unsafe_code)]
 
 mod api;
+mod balance;
 mod bridge;
 mod crowd;
 mod dns;
@@ -32,9 +33,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use measures::{MEASURES, Measure};
+use measures::{MEASURES, Measure, Other, Take};
 use report::{Report, Row};
-use world::{Engine, Engines, World};
+use world::{Engines, World};
 
 const USAGE: &str = "usage: bench PONTOON [--format table|json] [--only WORD]…";
 
@@ -90,32 +91,39 @@ impl Worlds {
 
     /// A row for each of the others.
     fn take(&mut self, measure: &Measure) -> Result<Vec<Row>> {
-        let others = measure.others.iter().map(|other| [*other; 2]);
-        let all: Vec<Engines> = [measure.ours].into_iter().chain(others).collect();
+        let others = measure.others.iter().map(|other| match *other {
+            Other::Engine(engine) => ([engine; 2], measure.take),
+            Other::Ours(_, take) => (measure.ours, take),
+        });
+        let all: Vec<(Engines, Take)> = [(measure.ours, measure.take)]
+            .into_iter()
+            .chain(others)
+            .collect();
         let mut figures = vec![Vec::new(); all.len()];
         for round in 1..=measure.rounds {
-            for (engines, figures) in all.iter().zip(&mut figures) {
+            for ((engines, take), figures) in all.iter().zip(&mut figures) {
                 let world = self.get(*engines)?;
                 eprint!("{} {round}/{}, {world}: ", measure.name, measure.rounds);
-                let figure = (measure.take)(world);
+                let figure = take(world);
                 eprintln!("{:.3?}", figure.as_ref().ok());
                 figures.push(figure.with_context(|| format!("{world}: {}", measure.name))?);
             }
         }
         let mut figures = figures.into_iter();
         let ours = figures.next().unwrap_or_default();
-        let row = |(other, theirs): (&Engine, Vec<_>)| Row::new(measure, *other, &ours, &theirs);
+        let row = |(other, theirs): (&Other, Vec<_>)| Row::new(measure, *other, &ours, &theirs);
         Ok(measure.others.iter().zip(figures).map(row).collect())
     }
 }
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [command, server, name] = args.as_slice()
-        && command == "dns-load"
-    {
-        dns::load(server, name)?.print();
-        return Ok(());
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words[..] {
+        ["dns-load", server, name] => return dns::load(server, name).map(|load| load.print()),
+        ["tcp-serve", port] => return balance::serve(port),
+        ["tcp-load", what, to] => return balance::ask(what, to).map(|figure| println!("{figure}")),
+        _ => {}
     }
     let args = Args::parse(args.into_iter())?;
     let wanted =

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 
+use crate::balance::{self, Way};
 use crate::report::Aim::{self, AtLeast, AtMost};
 use crate::world::Engine::{Docker, Podman, Pontoon};
 use crate::world::{Engine, Engines, World};
 use crate::{bridge, crowd, dns, memory, mixed, publish, service, start, traffic};
 
-type Take = fn(&World) -> Result<f64>;
+pub type Take = fn(&World) -> Result<f64>;
 
 /// One figure: what it is called, how often it is taken, and how.
 #[derive(Clone, Copy)]
@@ -20,8 +21,24 @@ pub struct Measure {
     pub take: Take,
     /// Pontoon alone, or a swarm of both.
     pub ours: Engines,
-    /// Whom ours stands against.
-    pub others: &'static [Engine],
+    /// What ours stands against.
+    pub others: &'static [Other],
+}
+
+#[derive(Clone, Copy)]
+pub enum Other {
+    Engine(Engine),
+    /// Ours as well, but on this way.
+    Ours(&'static str, Take),
+}
+
+impl Other {
+    pub fn name(self) -> String {
+        match self {
+            Self::Engine(engine) => format!("{engine:?}"),
+            Self::Ours(way, _) => way.to_owned(),
+        }
+    }
 }
 
 const fn measure(
@@ -38,16 +55,20 @@ const fn measure(
         rounds,
         take,
         ours: [Pontoon; 2],
-        others: &[Docker],
+        others: &[Other::Engine(Docker)],
     }
 }
 
 impl Measure {
     const fn and_podman(self) -> Self {
         Self {
-            others: &[Docker, Podman],
+            others: &[Other::Engine(Docker), Other::Engine(Podman)],
             ..self
         }
+    }
+
+    const fn against(self, others: &'static [Other]) -> Self {
+        Self { others, ..self }
     }
 
     /// The engine of h1, and the one of h2.
@@ -86,6 +107,19 @@ pub const MEASURES: &[Measure] = &[
     measure("connect beside 1,000 endpoints, p99", "ms", FIFTH, 3, |w| crowd::beside(w, 99)),
     measure("start with 1,000 published ports", "ms", FIFTH, 1, publish::start),
     measure("1,000 published ports, private memory", "MiB", FIFTH, 1, publish::memory),
+    // Services. This machine's kernel may lack IPVS, without which Docker has none of it: ours against ours without a service.
+    measure("to a service's address, TCP", "Gbit/s", AtLeast(0.97), 9, |w| balance::throughput(w, Way::Service))
+        .against(&[Other::Ours("its task", |w| balance::throughput(w, Way::Task))]),
+    measure("to a service's address, round trip", "µs", AtMost(1.03), 9, |w| balance::round_trip(w, Way::Service))
+        .against(&[Other::Ours("its task", |w| balance::round_trip(w, Way::Task))]),
+    measure("to a service's address, new connections", "1/s", AtLeast(0.97), 9, |w| balance::connections(w, Way::Service))
+        .against(&[Other::Ours("its task", |w| balance::connections(w, Way::Task))]),
+    measure("to a port of the mesh, TCP", "Gbit/s", AtLeast(0.97), 9, |w| balance::throughput(w, Way::Mesh))
+        .against(&[Other::Ours("container", |w| balance::throughput(w, Way::Published))]),
+    measure("to a port of the mesh, round trip", "µs", AtMost(1.03), 9, |w| balance::round_trip(w, Way::Mesh))
+        .against(&[Other::Ours("container", |w| balance::round_trip(w, Way::Published))]),
+    measure("to a port of the mesh, new connections", "1/s", AtLeast(0.97), 9, |w| balance::connections(w, Way::Mesh))
+        .against(&[Other::Ours("container", |w| balance::connections(w, Way::Published))]),
     // Swarms of both.
     measure("service on Pontoon, first ping from Docker", "ms", AtMost(1.0), 7, mixed::first_ping).mixed([Pontoon, Docker]),
     measure("service on Docker, first ping from Pontoon", "ms", AtMost(1.0), 7, mixed::first_ping).mixed([Docker, Pontoon]),

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::measures::Measure;
-use crate::world::Engine;
+use crate::measures::{Measure, Other};
 
 /// Of a ratio of ours to another's.
 #[derive(Clone, Copy)]
@@ -38,14 +37,14 @@ pub struct Row {
     unit: &'static str,
     aim: Aim,
     ours: Spread,
-    other: Engine,
+    other: String,
     theirs: Spread,
     ratio: Spread,
 }
 
 impl Row {
     /// Figures of the same rounds, in their order.
-    pub fn new(measure: &Measure, other: Engine, ours: &[f64], theirs: &[f64]) -> Self {
+    pub fn new(measure: &Measure, other: Other, ours: &[f64], theirs: &[f64]) -> Self {
         let ratios = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs);
         Self {
             name: measure.name,
@@ -53,7 +52,7 @@ impl Row {
             aim: measure.aim,
             ratio: Spread::of(ratios.collect()),
             ours: Spread::of(ours.to_vec()),
-            other,
+            other: other.name(),
             theirs: Spread::of(theirs.to_vec()),
         }
     }
@@ -105,7 +104,7 @@ impl Report {
         );
         for r in &self.rows {
             let name = format!("{}, {}", r.name, r.unit);
-            let other = format!("{:?} {}", r.other, r.theirs.cell());
+            let other = format!("{} {}", r.other, r.theirs.cell());
             let met = if r.aim.met(r.ratio.median) {
                 ""
             } else {
@@ -125,7 +124,7 @@ impl Report {
             println!(
                 "{}",
                 serde_json::json!({
-                    "Name": r.name, "Unit": r.unit, "Pontoon": r.ours.json(), "Other": format!("{:?}", r.other),
+                    "Name": r.name, "Unit": r.unit, "Pontoon": r.ours.json(), "Other": r.other,
                     "Theirs": r.theirs.json(), "Ratio": r.ratio.json(), "Aim": r.aim.value(),
                     "Met": r.aim.met(r.ratio.median),
                 })

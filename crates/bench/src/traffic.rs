@@ -11,7 +11,7 @@ use crate::world::World;
 pub fn overlay(world: &World) -> Result<f64> {
     let to = world.address(&world.h2, "c2")?;
     let server = world.inside(&world.h2, "c2")?;
-    iperf(server, || world.inside(&world.h1, "c1"), &to)
+    iperf(server, &|| world.inside(&world.h1, "c1"), &["-c", &to])
 }
 
 /// Between two containers of one host.
@@ -19,7 +19,7 @@ pub fn bridge(world: &World) -> Result<f64> {
     with_pair(world, || {
         let to = world.address_on(&world.h1, "b2", "pair")?;
         let server = world.inside(&world.h1, "b2")?;
-        iperf(server, || world.inside(&world.h1, "b1"), &to)
+        iperf(server, &|| world.inside(&world.h1, "b1"), &["-c", &to])
     })
 }
 
@@ -28,7 +28,7 @@ pub fn published(world: &World) -> Result<f64> {
     with_pair(world, || {
         let server = world.inside(&world.h1, "b2")?;
         let client = || Ok(world.h2.command("env"));
-        iperf(server, client, &world.h1.addr.to_string())
+        iperf(server, &client, &["-c", &world.h1.addr.to_string()])
     })
 }
 
@@ -44,7 +44,11 @@ fn with_pair(world: &World, take: impl Fn() -> Result<f64>) -> Result<f64> {
 }
 
 /// One TCP stream for three seconds, Gbit/s as received.
-fn iperf(mut server: Command, client: impl Fn() -> Result<Command>, to: &str) -> Result<f64> {
+pub fn iperf(
+    mut server: Command,
+    client: &dyn Fn() -> Result<Command>,
+    to: &[&str],
+) -> Result<f64> {
     let mut server = server
         .args(["iperf3", "-s", "-1"])
         .stdout(Stdio::null())
@@ -55,7 +59,9 @@ fn iperf(mut server: Command, client: impl Fn() -> Result<Command>, to: &str) ->
     for _ in 0..50 {
         std::thread::sleep(std::time::Duration::from_millis(20));
         let output = client()?
-            .args(["iperf3", "-c", to, "-t", "3", "-O", "1", "-J"])
+            .arg("iperf3")
+            .args(to)
+            .args(["-t", "3", "-O", "1", "-J"])
             .output()?;
         let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         figure = json["end"]["sum_received"]["bits_per_second"].as_f64();

@@ -168,6 +168,25 @@ impl World {
         Ok(command)
     }
 
+    /// The same, as one of the container's processes: in its cgroup too, where services are balanced.
+    pub fn among(&self, host: &Host, container: &str) -> Result<std::process::Command> {
+        let pid = self.engine(host, &format!("inspect -f {{{{.State.Pid}}}} {container}"))?;
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+        let group = groups.lines().find_map(|line| line.strip_prefix("0::"));
+        let group = group.context("no cgroup v2 of the container")?;
+        let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+        let mut all = roots
+            .iter()
+            .map(|root| format!("{root}{group}/cgroup.procs"));
+        let group = all.find(|group| Path::new(group).exists());
+        let group = group.context("no cgroup v2 is mounted")?;
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", "echo $$ >$1; shift; exec \"$@\"", "sh", &group])
+            .args(["nsenter", &format!("--net=/proc/{pid}/ns/net")]);
+        Ok(command)
+    }
+
     /// Where the containers ask for names.
     pub fn resolver(&self) -> &str {
         match &self.podman {
