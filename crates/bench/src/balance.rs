@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::world::{NETWORK, World};
-use crate::{service, traffic};
+use crate::{api, service, traffic};
 
 /// Of the tasks, and of the mesh.
 const PORT: u16 = 5201;
@@ -114,13 +114,12 @@ fn virtual_ip(world: &World) -> Result<String> {
         &world.h1,
         &format!("network inspect -f {{{{.Id}}}} {NETWORK}"),
     )?;
-    let format = "{{range .Endpoint.VirtualIPs}}{{.NetworkID}}={{.Addr}},{{end}}";
-    let all = world.engine(&world.h1, &format!("service inspect -f {format} bench"))?;
-    let of_it = |each: &str| {
-        let address = each.strip_prefix(&network)?.strip_prefix('=')?;
-        Some(address.split('/').next()?.to_owned())
-    };
-    all.split(',').find_map(of_it).context("no virtual address")
+    let service = api::get(&world.h1.socket(), "/v1.41/services/bench")?;
+    let all = service["Endpoint"]["VirtualIPs"].as_array();
+    let mut all = all.into_iter().flatten();
+    let of_it = all.find(|each| each["NetworkID"] == network.as_str());
+    let address = of_it.and_then(|each| each["Addr"].as_str()?.split('/').next());
+    Ok(address.context("no virtual address")?.to_owned())
 }
 
 /// This program in the task's namespace: sends back all that comes, on each connection.
