@@ -125,14 +125,19 @@ impl Driver for Bridge {
             hairpin: !network.internal,
             ..BridgePort::default()
         };
-        veth(
+        let mut rows = veth(
             endpoint,
             sandbox,
             &Ns::Host,
             &settings.bridge,
             settings.mtu,
             port,
-        )
+        );
+        // A bridge's port speaks for nobody. With addresses and routes of its own it would cost every other one: the kernel
+        // walks them all for each link that comes and goes.
+        let key = format!("net/ipv6/conf/{}/disable_ipv6", endpoint.veth());
+        rows.push(sysctl(key, "1"));
+        rows
     }
 
     fn publish_rows(&self, _network: &Network, to: &Endpoint, ports: &[Mapping]) -> Vec<Row> {
