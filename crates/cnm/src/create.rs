@@ -483,7 +483,7 @@ fn new_network(id: String, name: &str, options: CreateOptions) -> Network {
 }
 
 /// 64 hex characters. Never all digits in the first twelve: a short id must not read as a number.
-pub(crate) fn random_id() -> Result<String> {
+pub fn random_id() -> Result<String> {
     loop {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes)

@@ -65,6 +65,7 @@ mod transition;
 
 pub use address::endpoint_mac;
 pub use controller::{Config, Controller, NetworkEvent};
+pub use create::random_id;
 pub use default_bridge::DefaultBridge;
 pub use explain::{Known, Target};
 pub use overlay::{
@@ -72,6 +73,7 @@ pub use overlay::{
 };
 pub use publish::{Publish, exposed, published};
 pub use sandbox::{Balance, ConnectRequest, Mode, Prefer, Sandbox, SandboxSpec, ServiceBinding};
+pub use subnets::routes;
 
 #[cfg(test)]
 mod tests;

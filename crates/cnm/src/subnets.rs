@@ -110,19 +110,22 @@ impl Inner {
     /// Subnets that the host has routes to, its nameservers, and what the administrator excludes: a default pool must not
     /// hide them.
     pub async fn host_subnets(&self) -> Vec<IpNet> {
-        let routes = run_in(self.kernel.as_ref(), &Ns::Host, || {
-            ["route", "ipv6_route"].map(|file| {
-                std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default()
-            })
-        });
-        let [v4, v6] = routes.await.unwrap_or_default();
-        let mut subnets: Vec<IpNet> = v4.lines().skip(1).filter_map(route).collect();
-        subnets.extend(v6.lines().filter_map(route_6));
+        let found = run_in(self.kernel.as_ref(), &Ns::Host, routes).await;
+        let mut subnets = found.unwrap_or_default();
         subnets.extend(&self.config.excluded);
         let (conf, _) = ResolvConf::of_host();
         subnets.extend(conf.nameservers.into_iter().map(IpNet::from));
         subnets
     }
+}
+
+/// What the namespace that this thread is in has routes to.
+pub fn routes() -> Vec<IpNet> {
+    let [v4, v6] = ["route", "ipv6_route"].map(|file| {
+        std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default()
+    });
+    let v4 = v4.lines().skip(1).filter_map(route);
+    v4.chain(v6.lines().filter_map(route_6)).collect()
 }
 
 /// Destination and prefix length of a line of `/proc/net/ipv6_route`; not multicast, which every interface has.
