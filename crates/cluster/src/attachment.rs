@@ -23,6 +23,7 @@ pub const BUDGET: Duration = Duration::from_secs(20);
 pub struct Attachment {
     pub container_id: String,
     pub network: SwarmNetwork,
+    /// None where the node gives them.
     pub addresses: Vec<IpNet>,
 }
 
@@ -88,26 +89,21 @@ impl AttachmentTask {
                 )));
             }
         };
-        let incomplete = || {
-            Error::system(format!(
-                "attachment {} has no network or no address",
-                self.task.id
-            ))
-        };
+        let incomplete = || Error::system(format!("attachment {} has no network", self.task.id));
         let granted = self.task.networks.first().ok_or_else(incomplete)?;
         let network = granted.network.as_ref().ok_or_else(incomplete)?;
-        let addresses: Vec<IpNet> = granted
-            .addresses
-            .iter()
-            .filter_map(|a| a.parse().ok())
-            .collect();
-        if addresses.is_empty() {
-            return Err(incomplete());
-        }
+        let addresses = granted.addresses.iter().map(|text| {
+            text.parse().map_err(|_| {
+                Error::system(format!(
+                    "attachment {}: invalid address \"{text}\"",
+                    self.task.id
+                ))
+            })
+        });
         Ok(Attachment {
             container_id,
             network: convert::swarm_network(network, self.shared.vxlan_port())?,
-            addresses,
+            addresses: addresses.collect::<Result<_>>()?,
         })
     }
 }

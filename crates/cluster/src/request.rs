@@ -239,7 +239,8 @@ pub fn swarm_networks(
         .filter(|(_, n)| !is_predefined(n))
 }
 
-/// One connection per swarm network, with the address that the manager allocated, and one to the node's own network.
+/// One connection per swarm network, with the address that the manager allocated where it did, and one to the node's own
+/// network.
 pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
     let service_name = task
         .service_annotations
@@ -266,12 +267,6 @@ pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
                     std::net::IpAddr::V6(v6) => ipam.ipv6_address = v6.to_string(),
                 }
             }
-            if ipam == EndpointIPAMConfig::default() {
-                return Err(Error::system(format!(
-                    "network {name}: the manager allocated no address for task {}",
-                    task.id
-                )));
-            }
             let vip = |v6: bool| {
                 let mut own = endpoint.virtual_ips.iter();
                 let own = own.find(|v| v.network_id == network.id && v.addr.contains(':') == v6);
@@ -286,7 +281,7 @@ pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
             Ok(ConnectRequest {
                 network: network.id.clone(),
                 settings: EndpointSettings {
-                    ipam_config: Some(ipam),
+                    ipam_config: Some(ipam).filter(|i| *i != EndpointIPAMConfig::default()),
                     driver_opts: Some(attachment.driver_attachment_opts.clone()),
                     ..Default::default()
                 },

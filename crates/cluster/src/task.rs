@@ -57,11 +57,7 @@ impl ContainerTask {
         if self.engine.resolve(&self.name).is_ok() {
             return Ok(());
         }
-        for (_, network) in request::swarm_networks(&self.task) {
-            self.networks
-                .swarm_network(convert::swarm_network(network, self.shared.vxlan_port())?)
-                .await?;
-        }
+        self.know_networks().await?;
         let spec = request::container_spec(&self.task)?;
         let binds = self.files.lay_out(spec, &*self.dependencies)?;
         let node = NodeFacts {
@@ -72,6 +68,16 @@ impl ContainerTask {
         self.engine
             .create_managed(&self.name, request, request::connections(&self.task)?)
             .await?;
+        Ok(())
+    }
+
+    /// A task that is just going may have taken them away as the last that used them.
+    async fn know_networks(&self) -> Result<()> {
+        for (_, network) in request::swarm_networks(&self.task) {
+            self.networks
+                .swarm_network(convert::swarm_network(network, self.shared.vxlan_port())?)
+                .await?;
+        }
         Ok(())
     }
 
@@ -175,6 +181,7 @@ impl TaskController for ContainerTask {
             // It ended while the daemon was away: `wait` has its exit code, and it must not run again.
             return Ok(());
         }
+        self.know_networks().await.map_err(fatal)?;
         match self.engine.start_container(&self.name).await {
             Err(e) if e.kind != ErrorKind::NotModified => return Err(fatal(e)),
             _ => {}

@@ -7,7 +7,7 @@ use engine_types::{Error, Result};
 use ipnet::IpNet;
 use netstate::Mac;
 
-use crate::model::{Endpoint, Network, Pool, Record, Scope, is_predefined};
+use crate::model::{Endpoint, Network, Pool, Record, is_predefined};
 use crate::options;
 use crate::state::State;
 
@@ -120,6 +120,7 @@ impl State {
 
     fn allocate_one(&mut self, id: &str, v6: bool, want: Option<IpAddr>) -> Result<Option<IpNet>> {
         let unknown = || Error::not_found(format!("network {id} not found"));
+        let managed = self.network(id).is_ok_and(|n| self.is_managed(n));
         let entry = self.networks.get_mut(id).ok_or_else(unknown)?;
         let network = &entry.network;
         let full = || {
@@ -133,7 +134,7 @@ impl State {
         let mut pools = pools
             .filter(|p| p.subnet().addr().is_ipv6() == v6)
             .peekable();
-        let left_out = want.is_none() && network.scope == Scope::Swarm;
+        let left_out = want.is_none() && managed;
         if pools.peek().is_none() || left_out {
             return Ok(None);
         }

@@ -124,7 +124,9 @@ impl Inner {
         let wanted = wanted.iter().map(|ip| ip.to_string()).collect();
         let (network, granted) = swarm.attach(&target, container, wanted).await?;
         let id = network.id.clone();
-        request.settings.ipam_config = Some(address::as_requested(granted));
+        if !granted.is_empty() {
+            request.settings.ipam_config = Some(address::as_requested(granted));
+        }
         let made = self.add_swarm_network(network).await;
         let known = made.and_then(|()| self.state().network(&id).cloned());
         match known {
@@ -159,10 +161,9 @@ impl Inner {
             touched,
             force: false,
         };
-        let chosen_by_manager = request.preallocated || attached;
         let check = |state: &State, record: &Record, settings: &EndpointSettings| {
             state.check_join(record, network)?;
-            match chosen_by_manager {
+            match state.is_managed(network) {
                 true => Ok(()),
                 false => address::refuse(&address::faults(Some(network), &network.name, settings)),
             }
@@ -330,6 +331,12 @@ impl State {
             (None, Some(config)) => address::requested(config)?,
             (None, None) => Vec::new(),
         };
+        if wanted.is_empty() && self.is_managed(network) {
+            return Err(Error::system(format!(
+                "network {}: the managers allocated no address",
+                network.name
+            )));
+        }
         let allocated = self.allocate(&network.id, &wanted)?;
         (endpoint.ipv4, endpoint.ipv6) = (allocated.ipv4, allocated.ipv6);
         if !macs {

@@ -90,7 +90,8 @@ pub(crate) struct Inner {
     pub view: watch::Sender<Arc<OverlayView>>,
     /// Whose turn it is, by container.
     pub turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    pub gateway_turn: tokio::sync::Mutex<()>,
+    /// Networks that are made because something needs them come and go one at a time.
+    pub needed_turn: tokio::sync::Mutex<()>,
     pub stale_zones: Mutex<BTreeSet<String>>,
     pub refresh: Arc<Notify>,
     /// Those that hold now, locked while they change.
@@ -184,7 +185,7 @@ impl Controller {
             swarm: Mutex::default(),
             view,
             turns: Mutex::default(),
-            gateway_turn: tokio::sync::Mutex::default(),
+            needed_turn: tokio::sync::Mutex::default(),
             stale_zones: Mutex::default(),
             refresh: refresh.clone(),
             link_rows: tokio::sync::Mutex::default(),

@@ -14,6 +14,7 @@ use crate::store::NETWORKS;
 use crate::{ipam_check, subnets};
 
 const NO_MANAGER: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
+const WORKER: &str = "Cannot create a multi-host network from a worker node. Please create the network from a manager node.";
 const CONFIG_ONLY_FIELDS: &str = "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.";
 
 impl Controller {
@@ -36,12 +37,17 @@ impl Controller {
         inner.find_driver(&options.driver).await?;
         let scope = inner.state().scope_of(&options)?;
         let swarm = inner.swarm();
-        if scope == Scope::Swarm && !swarm.as_ref().is_some_and(|s| s.is_manager()) {
-            let no_swarm = options.driver != "overlay" && swarm.is_none();
-            return Err(Error::forbidden(match no_swarm {
-                true => "cannot create a swarm scoped network when swarm is not active",
-                false => NO_MANAGER,
-            }));
+        if scope == Scope::Swarm {
+            if !swarm.as_ref().is_some_and(|s| s.is_manager()) && options.driver == "overlay" {
+                return Err(Error::forbidden(NO_MANAGER));
+            }
+            inner.state().check_swarm(name, &mut options)?;
+            if !swarm.as_ref().is_some_and(|s| s.is_manager()) {
+                return Err(Error::forbidden(match swarm {
+                    Some(_) => WORKER,
+                    None => "cannot create a swarm scoped network when swarm is not active",
+                }));
+            }
         }
         ipam_check::check(options.ipam.as_ref(), ipv6)?;
         let manager = swarm.filter(|s| s.is_manager());
@@ -55,7 +61,6 @@ impl Controller {
             if inner.state().networks.values().any(known) {
                 return Err(exists(name));
             }
-            inner.state().check_swarm(name, &options)?;
             let id = swarm.create(name, options).await?;
             return Ok(CreateResponse {
                 id,
@@ -152,16 +157,34 @@ impl State {
         })
     }
 
-    /// Options that no node could carry out are refused here, where somebody reads the answer.
-    fn check_swarm(&self, name: &str, options: &CreateOptions) -> Result<()> {
+    /// Options that no node could carry out are refused here, where somebody reads the answer. Borrowed settings are each
+    /// node's own, but for networks whose addresses the managers give.
+    fn check_swarm(&self, name: &str, options: &mut CreateOptions) -> Result<()> {
+        let driver = self.drivers.get(&options.driver)?;
+        let capability = driver.capability();
+        let mut all = options.clone();
+        let lender = self.borrow_settings(&mut all)?;
         let network = Network {
-            name: name.into(),
-            options: options.options.clone().unwrap_or_default(),
             scope: Scope::Swarm,
-            enable_ipv6: options.enable_ipv6.unwrap_or(false),
-            ..Network::default()
+            ..new_network(String::new(), name, all.clone())
         };
-        self.drivers.get(&options.driver)?.validate(&network, &[])
+        let own = capability.scope == Scope::Local;
+        let ipam = network.ipam.config.as_ref();
+        let has_settings = !network.options.is_empty() || ipam.is_some_and(|c| !c.is_empty());
+        if own && capability.spans && lender.is_empty() && has_settings {
+            return Err(Error::invalid(format!(
+                "the nodes of a swarm share the addresses of a {} network: give each node its part by a network made there with --config-only, and name that with --config-from",
+                options.driver
+            )));
+        }
+        // What a host has only once, it has already.
+        let others = self.networks.values().map(|e| &e.network);
+        let others = others.filter(|n| !capability.addresses && n.driver == network.driver);
+        driver.validate(&network, &others.collect::<Vec<_>>())?;
+        if !own {
+            *options = all;
+        }
+        Ok(())
     }
 
     /// The network that `--config-from` names lends its settings.
@@ -180,6 +203,7 @@ impl State {
         });
         if configured
             || options.labels.as_ref().is_some_and(|l| !l.is_empty())
+            || options.enable_ipv4 == Some(false)
             || options.enable_ipv6 == Some(true)
         {
             return Err(Error::forbidden(
@@ -204,6 +228,7 @@ impl State {
         options.ipam = Some(lender.ipam.clone());
         options.options = Some(lender.options.clone());
         options.labels = Some(lender.labels.clone());
+        options.enable_ipv4 = Some(lender.enable_ipv4);
         options.enable_ipv6 = Some(lender.enable_ipv6);
         Ok(lender.name.clone())
     }
@@ -211,7 +236,7 @@ impl State {
 
 impl Inner {
     /// What the daemon's defaults, and driver options that are no driver's, say of a network.
-    fn fill_in(&self, options: &mut CreateOptions) -> Result<()> {
+    pub fn fill_in(&self, options: &mut CreateOptions) -> Result<()> {
         let borrows = options
             .config_from
             .as_ref()
@@ -252,7 +277,9 @@ impl Inner {
             let config_from = state.borrow_settings(&mut options)?;
             let mut network = new_network(id, name, options);
             network.config_from = config_from;
-            network.scope = state.scope_of_local(&network);
+            if network.scope != Scope::Swarm {
+                network.scope = state.scope_of_local(&network);
+            }
             network
         };
         let plugin = self.network_plugin(&network).await?;
@@ -465,7 +492,10 @@ fn new_network(id: String, name: &str, options: CreateOptions) -> Network {
             false => options.driver,
         },
         created: Time::now().0,
-        scope: Scope::Local,
+        scope: match options.scope.as_str() {
+            "swarm" => Scope::Swarm,
+            _ => Scope::Local,
+        },
         internal: options.internal,
         attachable: options.attachable,
         ingress: options.ingress,

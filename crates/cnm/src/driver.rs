@@ -21,6 +21,8 @@ pub struct Capability {
     pub addresses: bool,
     /// And a MAC of their own.
     pub macs: bool,
+    /// Endpoints on several hosts are on one network, so a name is a name on all of them.
+    pub spans: bool,
     /// The network is in the kernel only while it has an endpoint: its rows come with each endpoint's.
     pub lazy: bool,
 }

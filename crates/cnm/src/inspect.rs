@@ -57,9 +57,14 @@ impl Controller {
         for entry in state.networks.values() {
             let network = &entry.network;
             let used = || state.endpoints_on(&network.id).next().is_some();
-            let shown = network.scope != Scope::Swarm || network.ingress || used();
-            if shown && !all.iter().any(|n| n.id == network.id) {
-                all.push(shape(network));
+            if network.scope == Scope::Swarm && !network.ingress && !used() {
+                continue;
+            }
+            match all.iter_mut().find(|n| n.id == network.id) {
+                Some(_) if state.is_managed(network) => {}
+                // What this node has made of it.
+                Some(known) => *known = shape(network),
+                None => all.push(shape(network)),
             }
         }
         for network in &mut all {

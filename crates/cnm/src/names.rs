@@ -1,12 +1,13 @@
 //! Names: from containers and remote records to zones, and what others are told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use dns::Zone;
 
-use crate::model::{Endpoint, Record};
+use crate::driver::Capability;
+use crate::model::{Endpoint, Record, Scope};
 use crate::overlay::OverlayView;
 use crate::state::State;
 use crate::{LocalEndpoint, NameRecord, SandboxSpec};
@@ -117,14 +118,15 @@ impl State {
     pub fn overlay_view(&self) -> OverlayView {
         let mut view = OverlayView::default();
         let networks = self.networks.values().map(|entry| &entry.network);
-        let lazy = networks.filter(|n| self.capability(n).is_some_and(|c| c.lazy));
-        let lazy: BTreeSet<&str> = lazy.map(|network| network.id.as_str()).collect();
+        let of_swarm = networks.filter(|n| n.scope == Scope::Swarm);
+        let spanning: BTreeMap<&str, Capability> = of_swarm
+            .filter_map(|n| Some((n.id.as_str(), self.capability(n).filter(|c| c.spans)?)))
+            .collect();
         for record in self.records.values() {
             for endpoint in &record.endpoints {
                 let mut addresses = endpoint.addresses();
-                let (Some(address), true) =
-                    (addresses.next(), lazy.contains(endpoint.network.as_str()))
-                else {
+                let capability = spanning.get(endpoint.network.as_str());
+                let (Some(address), Some(capability)) = (addresses.next(), capability) else {
                     continue;
                 };
                 let endpoints = view.networks.entry(endpoint.network.clone()).or_default();
@@ -134,6 +136,7 @@ impl State {
                         address,
                         address_v6: addresses.next(),
                         mac: endpoint.mac,
+                        tunnelled: capability.scope == Scope::Swarm,
                         record: self.record_of(record, endpoint),
                     },
                 );

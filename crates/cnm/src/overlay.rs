@@ -24,6 +24,9 @@ pub struct SwarmNetwork {
     pub labels: BTreeMap<String, String>,
     pub options: BTreeMap<String, String>,
     pub subnets: Vec<Subnet>,
+    /// Of a network that each node makes for itself: its network of settings, and the subnets that the user wrote.
+    pub config_from: String,
+    pub ipam: Vec<network::IPAMConfig>,
     /// UDP port of the data path.
     pub vxlan_port: u16,
 }
@@ -35,7 +38,7 @@ pub struct Subnet {
     pub vni: u32,
 }
 
-/// Everything that this node tells others: per joined overlay network its local endpoints. Level-triggered: whoever
+/// Everything that this node tells others: per network that spans nodes its local endpoints. Level-triggered: whoever
 /// publishes compares this with what it has published.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OverlayView {
@@ -49,6 +52,8 @@ pub struct LocalEndpoint {
     /// Beside one of IPv4.
     pub address_v6: Option<IpNet>,
     pub mac: Mac,
+    /// Other nodes reach it by this node's tunnel; otherwise by a wire that they share with it.
+    pub tunnelled: bool,
     /// Names to announce; `None` until the container runs (and is healthy) or while it drains.
     pub record: Option<NameRecord>,
 }
@@ -117,7 +122,7 @@ pub trait SwarmNetworks: Send + Sync + 'static {
     /// By id.
     async fn remove(&self, id: &str) -> Result<()>;
     /// Asks the managers to attach a standalone container; returns the network and the addresses that were allocated, one
-    /// for each family that the network has.
+    /// for each family that the network has; none where they are the node's own affair.
     async fn attach(
         &self,
         network: &str,

@@ -13,7 +13,7 @@ use netstate::{Ns, Owned, Route, Row};
 
 use crate::driver::{Capability, Driver, Gateway, Host, Registry};
 use crate::mesh::MeshPorts;
-use crate::model::{Endpoint, Network, Record};
+use crate::model::{Endpoint, Network, Record, Scope};
 use crate::options;
 use crate::ports::Ports;
 use crate::resolver::Running;
@@ -129,6 +129,11 @@ impl State {
     }
     pub fn capability(&self, network: &Network) -> Option<Capability> {
         self.driver(network).ok().map(|d| d.capability())
+    }
+    /// The managers of the swarm give its addresses. Other networks of the swarm each node makes for itself.
+    pub fn is_managed(&self, network: &Network) -> bool {
+        let reach = self.capability(network).map(|c| c.scope);
+        network.scope == Scope::Swarm && reach != Some(Scope::Local)
     }
     pub fn record(&self, container: &str) -> Result<&Record> {
         let missing = || Error::not_found(format!("sandbox for container {container} not found"));

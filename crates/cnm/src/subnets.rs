@@ -10,7 +10,7 @@ use netstate::Ns;
 
 use crate::controller::Inner;
 use crate::kernel::run_in;
-use crate::model::{Network, Pool, Scope};
+use crate::model::{Network, Pool};
 use crate::resolv_conf::ResolvConf;
 use crate::state::{Entry, State};
 
@@ -68,8 +68,8 @@ impl State {
 
     /// The subnets of a network that nobody else on this host may have.
     pub fn held_pools(&self, network: &Network) -> Vec<IpNet> {
-        let elsewhere = network.scope == Scope::Swarm
-            || (network.has_plugin_ipam() && self.is_plugged(network));
+        let elsewhere =
+            self.is_managed(network) || (network.has_plugin_ipam() && self.is_plugged(network));
         let pools = network.pools.iter().filter(|_| !elsewhere);
         pools.map(|pool| pool.subnet).collect()
     }

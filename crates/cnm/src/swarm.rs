@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use engine_types::network::{CreateOptions, IPAM, IPAMConfig};
+use engine_types::network::{ConfigReference, CreateOptions, IPAM, IPAMConfig};
 use engine_types::{Error, Result};
 use tokio::sync::watch;
 
@@ -69,7 +69,8 @@ impl Controller {
         inner.balance(&overlays).await;
     }
 
-    /// Makes the network known here (nothing in the kernel until an endpoint joins).
+    /// Makes the network known here. One whose addresses the managers give is nothing in the kernel until an endpoint joins;
+    /// another is made as a network of this node, under the managers' id.
     pub async fn swarm_network(&self, network: SwarmNetwork) -> Result<()> {
         self.0.add_swarm_network(network).await
     }
@@ -77,6 +78,7 @@ impl Controller {
     /// Forgets it when no endpoint is left; an error while one is.
     pub async fn forget_swarm_network(&self, id: &str) -> Result<()> {
         let inner = &self.0;
+        let _turn = inner.needed_turn.lock().await;
         let network = inner.state().network(id).cloned();
         let Ok(network) = network else {
             return Ok(());
@@ -185,6 +187,16 @@ impl Controller {
 
 impl Inner {
     pub async fn add_swarm_network(&self, network: SwarmNetwork) -> Result<()> {
+        self.find_driver(&network.driver).await?;
+        let reach = self
+            .state()
+            .drivers
+            .get(&network.driver)?
+            .capability()
+            .scope;
+        if reach == Scope::Local {
+            return self.make_own(network).await;
+        }
         let network = from_swarm(network);
         {
             let mut state = self.state();
@@ -208,9 +220,38 @@ impl Inner {
         self.store_network(&network.id, Some(&network)).await
     }
 
+    /// A network of the swarm as this node has it: with the settings, and from the pools, of this node.
+    async fn make_own(&self, network: SwarmNetwork) -> Result<()> {
+        let _turn = self.needed_turn.lock().await;
+        if self.state().network(&network.id).is_ok() {
+            return Ok(());
+        }
+        let mut options = CreateOptions {
+            driver: network.driver,
+            scope: Scope::Swarm.as_str().into(),
+            internal: network.internal,
+            attachable: network.attachable,
+            enable_ipv6: Some(network.enable_ipv6),
+            options: Some(network.options),
+            labels: Some(network.labels),
+            ipam: Some(IPAM {
+                config: Some(network.ipam),
+                ..IPAM::default()
+            }),
+            config_from: Some(ConfigReference {
+                network: network.config_from,
+            }),
+            ..CreateOptions::default()
+        };
+        self.fill_in(&mut options)?;
+        self.make_network(network.id, &network.name, options)
+            .await
+            .map(drop)
+    }
+
     /// `docker_gwbridge`, unless somebody made it before us.
     pub async fn ensure_gateway_bridge(&self) -> Result<()> {
-        let _turn = self.gateway_turn.lock().await;
+        let _turn = self.needed_turn.lock().await;
         let exists = |e: &Entry| e.network.name == GATEWAY_BRIDGE;
         if self.state().networks.values().any(exists) {
             return Ok(());

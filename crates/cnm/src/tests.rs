@@ -199,6 +199,7 @@ fn drivers() -> Vec<Arc<dyn Driver>> {
             scope,
             addresses,
             macs: addresses,
+            spans: matches!(gateway, Gateway::Shared | Gateway::Router),
             lazy,
         };
         Arc::new(Noted(name, capability, gateway))
@@ -206,6 +207,7 @@ fn drivers() -> Vec<Arc<dyn Driver>> {
     vec![
         noted("bridge", Scope::Local, true, Gateway::Own, false),
         noted("overlay", Scope::Swarm, true, Gateway::Shared, true),
+        noted("macvlan", Scope::Local, true, Gateway::Router, false),
         noted("host", Scope::Local, false, Gateway::Nowhere, false),
         noted("null", Scope::Local, false, Gateway::Nowhere, false),
     ]

@@ -26,6 +26,7 @@ impl Driver for Bridge {
             scope: Scope::Local,
             addresses: true,
             macs: true,
+            spans: false,
             lazy: false,
         }
     }

@@ -32,6 +32,7 @@ pub(crate) const NOTHING: Capability = Capability {
     scope: Scope::Local,
     addresses: false,
     macs: false,
+    spans: false,
     lazy: false,
 };
 

@@ -19,6 +19,7 @@ impl Driver for Ipvlan {
             scope: Scope::Local,
             addresses: true,
             macs: false,
+            spans: true,
             lazy: false,
         }
     }

@@ -19,6 +19,7 @@ impl Driver for Macvlan {
             scope: Scope::Local,
             addresses: true,
             macs: true,
+            spans: true,
             lazy: false,
         }
     }

@@ -49,6 +49,7 @@ impl Driver for Overlay {
             scope: Scope::Swarm,
             addresses: true,
             macs: true,
+            spans: true,
             lazy: true,
         }
     }

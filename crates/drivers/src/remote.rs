@@ -32,6 +32,7 @@ impl Driver for Remote {
             scope: self.scope,
             addresses: true,
             macs: true,
+            spans: self.scope == Scope::Global,
             lazy: false,
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn network_json(n: &pb::Network) -> swarm::Network {
             attachable: spec.attachable,
             ingress: spec.ingress,
             ipam_options: ipam_json(spec.ipam.as_ref()),
-            config_from: None,
+            config_from: config_from(&spec).map(|network| network::ConfigReference { network }),
             scope: "swarm".into(),
         },
         driver_state: driver_json(n.driver_state.as_ref()).unwrap_or_default(),
@@ -47,6 +47,7 @@ fn ipam_json(ipam: Option<&pb::IpamOptions>) -> Option<swarm::IPAMOptions> {
 /// The network API's shape (`docker network ls|inspect` on a manager).
 pub fn inspect_json(n: &pb::Network) -> network::Inspect {
     let spec = n.spec.clone().unwrap_or_default();
+    let config_from = config_from(&spec);
     let annotations = spec.annotations.unwrap_or_default();
     let state = n.driver_state.clone().unwrap_or_default();
     let driver = if state.name.is_empty() {
@@ -90,6 +91,9 @@ pub fn inspect_json(n: &pb::Network) -> network::Inspect {
         internal: spec.internal,
         attachable: spec.attachable,
         ingress: spec.ingress,
+        config_from: network::ConfigReference {
+            network: config_from.unwrap_or_default(),
+        },
         options: Some(state.options),
         labels: Some(annotations.labels),
         ..Default::default()
@@ -138,13 +142,17 @@ pub fn network_spec_pb(name: &str, options: network::CreateOptions) -> Result<pb
         }),
         attachable: options.attachable,
         ingress: options.ingress,
-        config_from: None,
+        config_from: options
+            .config_from
+            .filter(|from| !from.network.is_empty())
+            .map(|from| pb::network_spec::ConfigFrom::Network(from.network)),
     })
 }
 
 /// What a node needs to build the network: only complete once the allocator has been at it.
 pub fn swarm_network(n: &pb::Network, vxlan_port: u32) -> Result<SwarmNetwork> {
     let spec = n.spec.clone().unwrap_or_default();
+    let config_from = config_from(&spec);
     let annotations = spec.annotations.unwrap_or_default();
     let bad = |what: String| Error::invalid(format!("network {}: {what}", annotations.name));
     let state = n.driver_state.clone().unwrap_or_default();
@@ -199,11 +207,27 @@ pub fn swarm_network(n: &pb::Network, vxlan_port: u32) -> Result<SwarmNetwork> {
         labels: annotations.labels,
         options: state.options.into_iter().collect::<BTreeMap<_, _>>(),
         subnets,
+        config_from: config_from.unwrap_or_default(),
+        ipam: configs
+            .iter()
+            .map(|c| network::IPAMConfig {
+                subnet: c.subnet.clone(),
+                ip_range: c.range.clone(),
+                gateway: c.gateway.clone(),
+                auxiliary_addresses: Some(c.reserved.clone()).filter(|r| !r.is_empty()),
+            })
+            .collect(),
         vxlan_port: u16::try_from(vxlan_port)
             .ok()
             .filter(|p| *p != 0)
             .unwrap_or(4789),
     })
+}
+
+/// The network on each node whose settings it has.
+fn config_from(spec: &pb::NetworkSpec) -> Option<String> {
+    let pb::network_spec::ConfigFrom::Network(name) = spec.config_from.as_ref()?;
+    Some(name.clone()).filter(|name| !name.is_empty())
 }
 
 /// Managers write it with or without a prefix length.

@@ -66,7 +66,9 @@ fn steps(published: &mut Published, view: &OverlayView, vtep: IpAddr) -> Vec<Ste
         });
         let mut want = BTreeMap::new();
         for (id, endpoint) in endpoints {
-            want.insert((PEERS, id.clone()), peer_record(endpoint, vtep));
+            if endpoint.tunnelled {
+                want.insert((PEERS, id.clone()), peer_record(endpoint, vtep));
+            }
             let key = (NAMES, id.clone());
             match &endpoint.record {
                 Some(record) => {

@@ -173,6 +173,7 @@ pub(super) mod tests {
             address: "10.0.1.5/24".parse().unwrap(),
             address_v6: None,
             mac: netstate::Mac([2, 0x42, 10, 0, 1, 5]),
+            tunnelled: true,
             record: name.map(|name| NameRecord {
                 name: name.into(),
                 address: Some("10.0.1.5".parse().unwrap()),

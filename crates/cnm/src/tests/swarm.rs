@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
-use engine_types::network::{Inspect, PeerInfo};
+use engine_types::network::{ConfigReference, Inspect, PeerInfo};
 use engine_types::{ErrorKind, Filters};
 use netstate::Mac;
 
@@ -27,6 +27,16 @@ fn overlay(id: &str, internal: bool) -> SwarmNetwork {
         }],
         vxlan_port: 4789,
         ..SwarmNetwork::default()
+    }
+}
+
+/// A network that each node makes for itself.
+fn own(id: &str, driver: &str, config_from: &str) -> SwarmNetwork {
+    SwarmNetwork {
+        driver: driver.into(),
+        subnets: Vec::new(),
+        config_from: config_from.into(),
+        ..overlay(id, false)
     }
 }
 
@@ -55,6 +65,7 @@ impl SwarmNetworks for Managers {
     ) -> Result<(SwarmNetwork, Vec<ipnet::IpNet>)> {
         match network {
             "net-att" => Ok((overlay("att", false), vec!["10.0.9.20/24".parse().unwrap()])),
+            "net-wire" => Ok((own("wire", "macvlan", "conf"), Vec::new())),
             _ => Err(Error::not_found(format!("network {network} not found"))),
         }
     }
@@ -454,4 +465,144 @@ async fn a_restart_finds_everything_again() {
     let free: IpAddr = [10, 11, 0, 3].into();
     let d = world.run("d", &["n"]).await.unwrap();
     assert_eq!(world.ip(&d, "n"), free.to_string());
+}
+
+#[tokio::test]
+async fn a_network_of_the_swarm_that_each_node_makes_for_itself() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.set_swarm(Some(Arc::new(Managers)));
+    let refused = c.swarm_network(own("wire", "macvlan", "conf")).await;
+    assert_eq!(
+        text(refused),
+        (
+            ErrorKind::NotFound,
+            "configuration network \"conf\" does not exist".into()
+        )
+    );
+    let conf = CreateOptions {
+        config_only: true,
+        ..with_subnet("10.60.0.0/24")
+    };
+    c.create("conf", conf).await.unwrap();
+    let both = [
+        own("wire", "macvlan", "conf"),
+        SwarmNetwork {
+            ipam: with_subnet("10.61.0.0/24").ipam.unwrap().config.unwrap(),
+            ..own("here", "bridge", "")
+        },
+    ];
+    for network in &both {
+        c.swarm_network(network.clone()).await.unwrap();
+        c.swarm_network(network.clone()).await.unwrap();
+    }
+    let a = world.run("a", &["bridge"]).await.unwrap();
+    for id in ["wire", "here"] {
+        let mut request = task("", "web");
+        request.network = id.into();
+        request.settings.ipam_config = None;
+        c.connect(&a, request).await.unwrap();
+    }
+    assert_eq!(world.ip(&a, "net-wire"), "10.60.0.2");
+    assert_eq!(world.ip(&a, "net-here"), "10.61.0.2");
+    // A standalone container gets its address here as well, and may choose it.
+    let b = world.run("b", &[]).await.unwrap();
+    let taken = text(c.connect(&b, to_at("net-wire", "10.60.0.2")).await);
+    assert_eq!(
+        taken,
+        (ErrorKind::Forbidden, "Address already in use".into())
+    );
+    c.connect(&b, to_at("net-wire", "10.60.0.9")).await.unwrap();
+    assert_eq!(world.ip(&b, "net-wire"), "10.60.0.9");
+    assert_eq!(world.lookup(&b, "web"), ["10.60.0.2"]);
+
+    // Names go where packets go, without a tunnel.
+    let view = c.overlay_view().borrow().clone();
+    assert_eq!(view.networks.keys().collect::<Vec<_>>(), ["wire"]);
+    let local = view.networks["wire"].values().next().unwrap();
+    assert!(!local.tunnelled && local.record.is_some());
+    let far = NameRecord {
+        name: "web.2.x".into(),
+        address: Some([10, 60, 0, 130].into()),
+        service: task("", "web").service.unwrap(),
+        ..NameRecord::default()
+    };
+    c.set_record("wire", "e2", Some(far)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.lookup(&b, "web"), ["10.60.0.2", "10.60.0.130"]);
+
+    let shown = c.inspect("net-wire", false, "swarm").await.unwrap();
+    assert_eq!(shown.ipam.config.unwrap()[0].subnet, "10.60.0.0/24");
+    assert_eq!(shown.config_from.network, "conf");
+    let world = world.restart(&[a.clone(), b.clone()]).await;
+    let c = &world.controller;
+    assert!(c.forget_swarm_network("wire").await.is_err());
+    assert!(world.kernel.has("network net-wire"));
+    for id in [&a, &b] {
+        assert!(c.sandbox_remove(id).await.is_empty());
+    }
+    for id in ["wire", "here", "here"] {
+        c.forget_swarm_network(id).await.unwrap();
+    }
+    assert!(!world.kernel.has("net-wire") && !world.kernel.has("net-here"));
+    c.remove("conf").await.unwrap();
+    c.create("free", with_subnet("10.60.0.0/24")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_network_of_the_swarm_may_be_made_with() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.set_swarm(Some(Arc::new(Managers)));
+    let of = |driver: &str, from: &str| CreateOptions {
+        driver: driver.into(),
+        scope: "swarm".into(),
+        config_from: Some(ConfigReference {
+            network: from.into(),
+        }),
+        ..CreateOptions::default()
+    };
+    let set = |mut options: CreateOptions| {
+        options.ipam = with_subnet("10.60.0.0/24").ipam;
+        options
+    };
+    let borrowed = "user specified configurations are not supported if the network depends on a configuration network";
+    for (options, kind, expected) in [
+        (
+            of("macvlan", "conf"),
+            ErrorKind::NotFound,
+            "configuration network \"conf\" does not exist",
+        ),
+        (
+            set(of("macvlan", "")),
+            ErrorKind::InvalidParameter,
+            "the nodes of a swarm share the addresses of a macvlan network: give each node its part by a network made there with --config-only, and name that with --config-from",
+        ),
+    ] {
+        assert_eq!(text(c.create("n", options).await), (kind, expected.into()));
+    }
+    let conf = CreateOptions {
+        config_only: true,
+        options: Some([("bad".to_string(), "x".to_string())].into()),
+        ..CreateOptions::default()
+    };
+    c.create("bad", conf).await.unwrap();
+    let conf = CreateOptions {
+        config_only: true,
+        ..CreateOptions::default()
+    };
+    c.create("conf", conf).await.unwrap();
+    let refused = text(c.create("n", set(of("bridge", "conf"))).await);
+    assert_eq!(refused, (ErrorKind::Forbidden, borrowed.into()));
+    let refused = text(c.create("n", of("bridge", "bad")).await);
+    assert_eq!(refused.1, "bad option x");
+    for options in [
+        of("macvlan", "conf"),
+        of("macvlan", ""),
+        set(of("bridge", "")),
+    ] {
+        assert_eq!(c.create("n", options).await.unwrap().id, "id-of-n");
+    }
 }

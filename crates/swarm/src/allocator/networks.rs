@@ -92,14 +92,16 @@ impl Networks {
         };
         let driver = network.driver().to_owned();
         if known.node_local {
+            // What the user wrote is for each node to carry out. (Docker's managers drop it.)
+            let spec = network.spec.clone().unwrap_or_default();
             network.driver_state = Some(pb::Driver {
                 name: driver,
-                ..Default::default()
+                options: spec.driver_config.unwrap_or_default().options,
             });
             // Docker's agents look into it without asking whether it is there.
             network.ipam = Some(pb::IpamOptions {
                 driver: Some(pb::Driver::default()),
-                ..Default::default()
+                configs: spec.ipam.unwrap_or_default().configs,
             });
         } else if let Err(reason) = self
             .allocate_subnets(&mut network, &mut known)
