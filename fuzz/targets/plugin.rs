@@ -64,6 +64,10 @@ pub fn request(data: &[u8]) {
             assert!({ endpoint.addresses() }.all(|a| network.pool_of(&a.addr()).is_some()));
         }
     }
+    if let Some((subnet, range)) = fuzzing::asked(data) {
+        assert!(subnet == subnet.trunc() && !subnet.addr().is_unspecified());
+        assert!(range.is_none_or(|range| range == range.trunc() && subnet.contains(&range)));
+    }
     for port in fuzzing::ports(data) {
         assert!(port.target > 0 && port.count > 0);
         assert!(port.target.checked_add(port.count - 1).is_some());

@@ -3,7 +3,7 @@
 use cnm::remote::{Answer, Assigned, GivenPool};
 use ipnet::IpNet;
 
-use crate::serve::read;
+use crate::serve::{leases, read};
 use crate::wire;
 use crate::{find, ipam, network, options};
 
@@ -47,6 +47,11 @@ pub fn ports(body: &[u8]) -> Vec<cnm::Publish> {
     let request = wire::first::<wire::network::OfEndpoint>(body);
     let ports = request.map(|r| read::ports(&r.options).unwrap_or_default());
     ports.unwrap_or_default()
+}
+
+/// Subnet and range that are asked for.
+pub fn asked(body: &[u8]) -> Option<(IpNet, Option<IpNet>)> {
+    leases::named(&wire::first(body).ok()?).ok()?
 }
 
 /// Text of a `.json`, of a `.spec`: the addresses that they give.

@@ -1,4 +1,4 @@
-//! `pontoon plugin`: our bridge driver for somebody else's engine, by Docker's plugin protocol.
+//! `pontoon plugin`: our bridge driver and address pools for somebody else's engine, by Docker's plugin protocol.
 
 use std::path::PathBuf;
 
@@ -22,11 +22,11 @@ pub fn command() -> Command {
             .help(help)
     };
     Command::new("plugin")
-        .about("Serve the bridge driver to dockerd: docker network create -d pontoon")
+        .about("Serve the bridge driver and address pools to dockerd: docker network create -d pontoon")
         .long_about(
-            "Serve the bridge driver to dockerd: docker network create -d pontoon\n\n\
+            "Serve the bridge driver and address pools to dockerd: docker network create -d pontoon\n\n\
              Networks take the options of the bridge driver (-o com.docker.network.bridge.…); addresses are the engine's to \
-             give. Published ports lead to containers through nftables, without a proxy; dockerd does not list them.\n\n\
+             give, or of pools that are kept here (--ipam-driver pontoon, with any driver). Published ports lead to containers through nftables, without a proxy; dockerd does not list them.\n\n\
              Start it before dockerd: forwarding is on then, and dockerd leaves the policy of the host's FORWARD chain alone. \
              Where that policy is DROP nevertheless, let these networks pass: iptables -I DOCKER-USER -j ACCEPT.\n\n\
              It may stop, be killed and start again at any time: networks and containers go on.",

@@ -81,7 +81,7 @@ fn left(host: &Host) -> Vec<String> {
     let links =
         host.ok("ip -o link | cut -d: -f2 | cut -d@ -f1 | grep -E '^ (br-|veth|vetc)' || true");
     let files = host.ok(&format!(
-        "ls {0}/plugin-data/networks {0}/plugin-run/endpoints | grep json || true",
+        "ls {0}/plugin-data/networks {0}/plugin-data/pools {0}/plugin-data/addresses {0}/plugin-run/endpoints | grep json || true",
         host.dir().display()
     ));
     let tables = host.ok("nft list tables | grep plugin || true");
@@ -90,6 +90,51 @@ fn left(host: &Host) -> Vec<String> {
         .flat_map(|text| text.lines())
         .map(|line| line.trim().to_string())
         .collect()
+}
+
+/// For networks of our driver and of Docker's own.
+fn addresses_are_ours_to_give(h1: &Host, server: &mut Server) {
+    let name = server.name.clone();
+    h1.ok(&format!(
+        "docker network create -d {name} --ipam-driver {name} ours"
+    ));
+    h1.ok(&format!(
+        "docker network create --ipam-driver {name} --subnet 10.46.0.0/24 --gateway 10.46.0.9 --ip-range 10.46.0.64/26 \
+         --aux-address router=10.46.0.64 theirs"
+    ));
+    let refused = h1.sh(&format!(
+        "docker network create --ipam-driver {name} --subnet 10.46.0.0/25 n"
+    ));
+    assert!(
+        refused.stderr.contains("Pool overlaps with other one"),
+        "{}",
+        refused.stderr
+    );
+    run(h1, "c1", "--network ours");
+    run(h1, "c2", "--network theirs");
+    run(h1, "c3", "--network theirs --ip 10.46.0.7");
+    assert_eq!(address(h1, "c2", "theirs"), "10.46.0.65");
+    assert_eq!(address(h1, "c3", "theirs"), "10.46.0.7");
+    assert!(pings(h1, "c3", "c2"));
+    let refused = h1.sh("docker run --rm --network theirs --ip 10.46.0.65 busybox true");
+    assert!(
+        refused.stderr.contains("Address already in use"),
+        "{}",
+        refused.stderr
+    );
+    // Neither's death makes an address free.
+    server.kill();
+    server.process = spawn(h1, &server.socket);
+    run(h1, "c4", "--network theirs");
+    assert_eq!(address(h1, "c4", "theirs"), "10.46.0.66");
+    h1.kill_daemon().unwrap();
+    h1.spawn_dockerd(&[]).unwrap();
+    h1.ok("docker start c2 c3 c4");
+    let all: std::collections::BTreeSet<_> =
+        ["c2", "c3", "c4"].map(|c| address(h1, c, "theirs")).into();
+    assert_eq!(all.len(), 3);
+    assert!(pings(h1, "c4", "c2"));
+    h1.ok("docker rm -f c1 c2 c3 c4 && docker network rm ours theirs");
 }
 
 fn fetch(from: &Host, url: &str) -> String {
@@ -195,6 +240,9 @@ fn stock_docker_uses_our_driver() {
     });
 
     h1.ok("docker rm -f web c2 c3 c4 && docker network rm net inner");
+    assert_eq!(left(&h1), Vec::<String>::new());
+
+    addresses_are_ours_to_give(&h1, &mut server);
     assert_eq!(left(&h1), Vec::<String>::new());
     let log = server.log();
     let bad: Vec<_> = log

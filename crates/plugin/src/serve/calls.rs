@@ -5,8 +5,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::leases::Leases;
 use super::served::Served;
 use crate::wire;
+use crate::wire::ipam::{OfAddress, ReleasePool, RequestPool};
 use crate::wire::network::{Capabilities, CreateEndpoint, CreateNetwork, Join, OfEndpoint};
 use crate::wire::network::{GwAllocCheck, OfNetwork};
 
@@ -27,7 +29,24 @@ pub(super) async fn call(served: &Served, method: &str, body: &[u8]) -> Answer {
         };
     }
     match method {
-        "Plugin.Activate" => Answer::Done(json!({ "Implements": ["NetworkDriver"] })),
+        "Plugin.Activate" => {
+            served.leases.engine_comes().await;
+            Answer::Done(json!({ "Implements": ["NetworkDriver", "IpamDriver"] }))
+        }
+        "IpamDriver.GetCapabilities" => answer(Ok(Leases::capabilities())),
+        "IpamDriver.GetDefaultAddressSpaces" => answer(Ok(Leases::spaces())),
+        "IpamDriver.RequestPool" => with!(async |request: RequestPool| {
+            served.leases.request_pool(&request, &cnm::routes()).await
+        }),
+        "IpamDriver.ReleasePool" => {
+            with!(async |request: ReleasePool| served.leases.release_pool(&request.id).await)
+        }
+        "IpamDriver.RequestAddress" => {
+            with!(async |request: OfAddress| served.leases.request_address(&request).await)
+        }
+        "IpamDriver.ReleaseAddress" => {
+            with!(async |request: OfAddress| served.leases.release_address(&request).await)
+        }
         "NetworkDriver.GetCapabilities" => answer(Ok(Capabilities {
             scope: "local".into(),
             connectivity_scope: "local".into(),

@@ -1,17 +1,19 @@
-//! The other side of the protocol: our bridge driver, served to somebody else's engine.
+//! The other side of the protocol: our bridge driver and our address pools, served to somebody else's engine.
 //!
 //! ```text
 //!   engine ── POST /NetworkDriver.Method ──► calls ──► Served ──► files                    what was asked for
 //!                                                       │   └───► bridge driver ──rows──► netstate
 //!                                                       └───────► cnm::ports
+//!          ── POST /IpamDriver.Method ─────► calls ──► Leases ──► files
 //! ```
 //!
-//! The engine gives the addresses, and looks after what is inside of the container's namespace. Ours is the host's side:
+//! To networks, the engine gives the addresses (ours, where it asks us for them), and looks after what is inside of the container's namespace. Ours is the host's side:
 //! the bridge, the firewall, published ports, and a veth pair whose one end the engine takes away
 //! ([`LinkKind::Handout`](netstate::LinkKind::Handout)).
 
 mod calls;
 mod files;
+pub(crate) mod leases;
 pub(crate) mod read;
 mod rows;
 mod served;
@@ -106,7 +108,8 @@ async fn answer(request: Request<Incoming>, served: Arc<Served>) -> Response<Ful
 }
 
 fn refusal(text: &str) -> serde_json::Value {
-    json!({ "Err": text })
+    // Network drivers say the one, IPAM drivers the other.
+    json!({ "Err": text, "Error": text })
 }
 
 fn response(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
@@ -117,6 +120,9 @@ fn response(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes
     response
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod leases_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::files::Files;
+use super::leases::Leases;
 use super::read;
 use super::rows::{self, DRIVER};
 use crate::options::{self, MAC, PORTMAP};
@@ -25,7 +26,7 @@ const IFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What outlives the host: networks.
+    /// What outlives the host: networks, address pools and addresses.
     pub data: PathBuf,
     /// What outlives the process: endpoints. Gone with the host's power, as they are.
     pub run: PathBuf,
@@ -49,6 +50,7 @@ pub struct Served {
     networks: Files<Network>,
     endpoints: Files<Endpoint>,
     state: Mutex<State>,
+    pub(super) leases: Arc<Leases>,
 }
 
 #[derive(Default)]
@@ -82,6 +84,11 @@ impl Served {
             networks: Files::open(config.data.join("networks"), true)?,
             endpoints: Files::open(config.run.join("endpoints"), false)?,
             state: Mutex::default(),
+            leases: Arc::new(Leases::open(
+                &config.data,
+                &host_id(&config.data)?,
+                config.grace,
+            )?),
             kernel,
         };
         served.take_up().await?;
@@ -162,6 +169,7 @@ impl Served {
     /// Waits until what has begun is done, and refuses what comes.
     pub(super) async fn close(&self) {
         self.state.lock().await.closed = true;
+        self.leases.close().await;
     }
 
     async fn turn(&self) -> Result<MutexGuard<'_, State>> {
@@ -437,6 +445,17 @@ impl Served {
             value: value.into_iter().collect(),
         })
     }
+}
+
+/// Made once, the same after every restart.
+fn host_id(data: &std::path::Path) -> Result<String> {
+    let file = Files::<String>::open(data.join("host"), true)?;
+    if let Some(id) = file.all()?.pop() {
+        return Ok(id);
+    }
+    let id = cnm::random_id()?;
+    file.write("id", &id)?;
+    Ok(id)
 }
 
 fn ways(network: &Network, endpoint: &Endpoint) -> Ways {
