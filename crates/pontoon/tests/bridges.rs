@@ -330,7 +330,12 @@ fn networks_are_listed_pruned_and_heard_of() {
     assert_eq!(list("-f label=keep --format '{{.Label \"keep\"}}'"), "1");
     assert_eq!(
         list("-f dangling=true --format '{{.Name}}' | sort | tr '\\n' ' '"),
-        "gone kept"
+        // 20.10 does not look who is on a network.
+        if is_docker() {
+            "gone kept used"
+        } else {
+            "gone kept"
+        }
     );
     assert_eq!(list("-f name=gone --no-trunc -q").len(), 64);
     assert!(list("-f name=gone --format json").contains("\"Name\":\"gone\"") || is_docker());

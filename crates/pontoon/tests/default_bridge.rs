@@ -64,7 +64,10 @@ fn linked_containers_know_and_reach_each_other() {
     eventually(3, true, || {
         hosts().contains(&format!("{moved}\tstore dbhost"))
     });
-    eventually(3, true, || answers(&h1, "web", "store 80"));
+    if !is_docker() {
+        // Of 20.10 only the name follows, not what the firewall lets pass.
+        eventually(3, true, || answers(&h1, "web", "store 80"));
+    }
     h1.ok("docker stop db");
     check(
         &h1,

@@ -76,6 +76,10 @@ fn a_server_sees_who_asks_wherever_he_is() {
 
 #[test]
 fn a_range_of_16000_ports_is_one_element() {
+    if is_docker() {
+        // 20.10 starts a proxy for each of them, which takes longer than a command may take here.
+        return;
+    }
     let world = World::new(&[2]);
     let [h1, h2] = world.hosts();
     run(&h1, "first", "-p 7000:80");
@@ -95,12 +99,10 @@ fn a_range_of_16000_ports_is_one_element() {
         "-p 20000-35999:20000-35999 -p 8000-8099:9000-9099 -p 40000-40099:30000-30099/udp",
     );
     println!("16,000 ports and two ranges: {} KiB", resident() - before);
-    if !is_docker() {
-        // Next to the types of each there are the elements.
-        assert_eq!(elements("map ip pontoon ranges"), "2");
-        assert_eq!(elements("map ip pontoon shifted"), "3");
-        assert_eq!(elements("set ip pontoon published_ranges"), "4");
-    }
+    // Next to the types of each there are the elements.
+    assert_eq!(elements("map ip pontoon ranges"), "2");
+    assert_eq!(elements("map ip pontoon shifted"), "3");
+    assert_eq!(elements("set ip pontoon published_ranges"), "4");
     let answers = |port: u16| format!("nc -ll -p {port} -e echo {port}");
     for port in [20000, 27182, 35999, 9000, 9042, 9099] {
         h1.ok(&format!("docker exec -d wide {}", answers(port)));
@@ -139,17 +141,16 @@ fn a_range_of_16000_ports_is_one_element() {
     );
     // A range leaves nothing, and a host's port in it is noticed.
     h1.ok("docker rm -f wide");
-    if !is_docker() {
-        assert_eq!(elements("map ip pontoon ranges"), "1");
-        let _holder = Background::start(&h1, "busybox nc -ll -p 21000 -e true");
-        eventually(3, 0, || {
-            h1.sh("busybox nc -w1 127.0.0.1 21000 </dev/null").status
-        });
-        let refused = h1.sh("docker run --rm -p 20000-35999:20000-35999 busybox true");
-        let text = "failed to bind host port for 0.0.0.0:21000:172.17.0.3:21000/tcp: address already in use";
-        assert!(refused.stderr.contains(text), "{}", refused.stderr);
-        assert_eq!(elements("map ip pontoon ranges"), "1");
-    }
+    assert_eq!(elements("map ip pontoon ranges"), "1");
+    let _holder = Background::start(&h1, "busybox nc -ll -p 21000 -e true");
+    eventually(3, 0, || {
+        h1.sh("busybox nc -w1 127.0.0.1 21000 </dev/null").status
+    });
+    let refused = h1.sh("docker run --rm -p 20000-35999:20000-35999 busybox true");
+    let text =
+        "failed to bind host port for 0.0.0.0:21000:172.17.0.3:21000/tcp: address already in use";
+    assert!(refused.stderr.contains(text), "{}", refused.stderr);
+    assert_eq!(elements("map ip pontoon ranges"), "1");
     world.end();
 }
 
@@ -174,9 +175,9 @@ fn ports_of_the_engines_choice_and_of_chosen_ranges() {
         &h1,
         &[
             row(
-                "docker run --rm -p 127.0.0.1:9000-9001:80 busybox true 2>&1 | grep -o 'Bind for .*' >&2",
+                "docker run --rm -p 127.0.0.1:9000-9001:80 busybox true 2>&1 | grep -o 'all ports are allocated' >&2",
                 0,
-                "Bind for 127.0.0.1:9000 failed: port is already allocated",
+                "all ports are allocated",
             ),
             row(
                 "docker run --rm -p 127.0.0.1:9001:80/icmp busybox true",

@@ -76,7 +76,8 @@ fn macvlans_of_two_hosts_share_the_segment() {
             "docker network rm lan",
             1,
             "error while removing network: network lan has active endpoints (…",
-        )],
+        )
+        .old("error while removing network: network lan id <id> has active endpoints")],
     );
     h1.ok("docker rm -f c1 c2 && docker network rm lan");
     assert_eq!(footprint(&h1), before);
@@ -110,7 +111,8 @@ fn modes_and_parents_of_macvlan() {
                 .old("-o parent interface does was not found on the host: eth9"),
             row("docker network create -d macvlan -o parent=eth7.0 n", 1, "vlan id must be between 1-4094, received: 0"),
             row("docker network create -d macvlan -o parent=eth7.x n", 1,
-                "unable to parse a valid vlan id from: eth7.x (ex. eth0.10 for vlan 10)"),
+                "unable to parse a valid vlan id from: eth7.x (ex. eth0.10 for vlan 10)")
+                .old("unable to parse a valid vlan id from: x (ex. eth0.10 for vlan 10)"),
             row("docker network create -d macvlan -o parent=eth0 -o macvlan_mode=passthru n", 1,
                 "cannot use mode passthru, macvlan network <id> is already using parent interface eth0")
                 .old("is already using parent interface eth0…"),

@@ -139,7 +139,10 @@ impl Ports {
                 Err((ip, port)) => {
                     let at = SocketAddr::new(ip, port);
                     let allocated = || {
-                        Error::system(format!("Bind for {at} failed: port is already allocated"))
+                        Error::system(match wanted.is_exact() {
+                            true => format!("Bind for {at} failed: port is already allocated"),
+                            false => "all ports are allocated".to_string(),
+                        })
                     };
                     return Err(last_error.unwrap_or_else(allocated));
                 }
