@@ -280,6 +280,7 @@ fn networkdb_messages() {
         endpoint_ip: "10.0.1.5/24".into(),
         endpoint_mac: "02:42:0a:00:01:05".into(),
         tunnel_endpoint_ip: "192.168.1.10".into(),
+        endpoint_ipv6: String::new(),
     };
     let value = record.encode_to_vec();
     assert_eq!(
