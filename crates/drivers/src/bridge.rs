@@ -94,13 +94,20 @@ impl Driver for Bridge {
                 if firewall.forward {
                     rows.push(sysctl("net/ipv4/ip_forward".into(), "1"));
                 }
-                // What is published is also published on 127.0.0.1; the firewall keeps the bridge away from the rest.
+                // What is published is also published on 127.0.0.1, and on ::1 below; the firewall keeps the bridge away from
+                // the rest.
                 if firewall.ipv4 {
                     rows.push(sysctl(format!("net/ipv4/conf/{name}/route_localnet"), "1"));
                 }
             }
             if has(true) && firewall.forward {
                 rows.push(sysctl("net/ipv6/conf/all/forwarding".into(), "1"));
+            }
+            if has(true) && firewall.ipv6 && !isolated(true) {
+                rows.push(Row::RouteLocalhost {
+                    ns: Ns::Host,
+                    link: name.clone(),
+                });
             }
         }
         if links_pass_through(network, &settings) && firewall.ipv4 {

@@ -10,6 +10,8 @@ use crate::{Mac, Ns, Row};
 
 /// The main routing table.
 pub const MAIN_TABLE: u32 = 254;
+/// That of the host's own addresses.
+pub const LOCAL_TABLE: u32 = 255;
 
 /// An object's identity. Sorted by namespace first, so that one namespace is a range.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +30,7 @@ pub enum Item {
     NexthopGroup(u32),
     /// Destination and table.
     Route(IpNet, u32),
+    RouteLocalhost(String),
     /// Mark, mask and table.
     MarkRule(u32, u32, u32),
     Neighbour(String, IpAddr),
@@ -97,6 +100,7 @@ impl Row {
             Row::Nexthop(n) => (&n.ns, Item::Nexthop(n.id)),
             Row::NexthopGroup(n) => (&n.ns, Item::NexthopGroup(n.id)),
             Row::GroupRoute { ns, dst, .. } => (ns, Item::Route(dst.trunc(), MAIN_TABLE)),
+            Row::RouteLocalhost { ns, link } => (ns, Item::RouteLocalhost(link.clone())),
             Row::MarkRule {
                 ns,
                 mark,

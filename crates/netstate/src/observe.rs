@@ -33,7 +33,9 @@ impl Kernel {
         for (key, row) in desired.in_ns(ns) {
             match row {
                 Row::Address { .. } => addresses = true,
-                Row::Route(_) | Row::GroupRoute { .. } => routes = true,
+                Row::Route(_) | Row::GroupRoute { .. } | Row::RouteLocalhost { .. } => {
+                    routes = true;
+                }
                 Row::Nexthop(_) | Row::NexthopGroup(_) => nexthops = true,
                 Row::Neighbour { .. } => neighbours = true,
                 Row::MarkRule { .. } => rules = true,

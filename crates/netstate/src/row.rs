@@ -53,6 +53,12 @@ pub enum Row {
         /// That the group is on.
         link: String,
     },
+    /// Packets to `::1` may come in by the link: answers to the host's own connections that were translated, once they are
+    /// translated back. What `route_localnet` allows for IPv4; the kernel drops what comes with such an address.
+    RouteLocalhost {
+        ns: Ns,
+        link: String,
+    },
     /// IPv4 packets whose mark under `mask` is `mark` are routed by `table`.
     MarkRule {
         ns: Ns,

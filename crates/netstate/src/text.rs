@@ -70,6 +70,7 @@ impl Display for Row {
             Row::GroupRoute { ns, dst, group, .. } => {
                 write!(f, "route {dst} nhid {group}{}", In(ns))
             }
+            Row::RouteLocalhost { ns, link } => write!(f, "localhost by dev {link}{}", In(ns)),
             Row::MarkRule {
                 ns,
                 mark,

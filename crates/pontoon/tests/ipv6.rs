@@ -145,6 +145,42 @@ fn ports_are_published_for_both_families() {
     for at in ["127.0.0.1 8080", "fd99::1 8080"] {
         assert!(answers(&h1, at).starts_with("web"), "{at}");
     }
+    // Where bridges call the firewall, no answer would come back to ::1.
+    let calls = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
+    if h1.sh(&format!("echo 1 > {calls}")).status == 0 {
+        check(
+            &h1,
+            &[row(
+                "docker run --rm --network dual -p [::1]:8083:80 busybox true 2>&1 | grep -o 'ports cannot be .*' >&2",
+                0,
+                "ports cannot be published on [::1] while net.bridge.bridge-nf-call-ip6tables is on: the kernel drops the answers; switch it off, or use 127…",
+            )],
+        );
+        h1.ok(&format!("echo 0 > {calls}"));
+    }
+    for at in ["::1 8080", "::1 20777"] {
+        assert!(answers(&h1, at).starts_with("web"), "{at}");
+    }
+    // On the loopback alone, of one bridge and of another; and nobody else gets there.
+    h1.ok("docker network create --ipv6 --subnet fd66::/64 local");
+    for (name, network) in [("near", "dual"), ("nigh", "local")] {
+        let port = if name == "near" { 8081 } else { 8082 };
+        run(
+            &h1,
+            name,
+            &format!("--network {network} -p [::1]:{port}:80"),
+        );
+        h1.ok(&format!(
+            "docker exec -d {name} nc -ll -p 80 -e echo {name}"
+        ));
+        assert_eq!(
+            h1.ok(&format!("docker port {name}")),
+            format!("80/tcp -> [::1]:{port}")
+        );
+        eventually(3, name.to_string(), || answers(&h1, &format!("::1 {port}")));
+        assert_eq!(answers(&h2, &format!("fd99::1 {port}")), "");
+    }
+    h1.ok("docker rm -f near nigh && docker network rm local");
     assert!(answers(&h2, "fd99::1 20777").starts_with("web"));
     assert_eq!(
         h1.ok("docker port web 80 | sort"),

@@ -115,6 +115,7 @@ pub(super) fn rank(row: &Row) -> u8 {
         | Row::Nexthop(_)
         | Row::NexthopGroup(_)
         | Row::GroupRoute { .. }
+        | Row::RouteLocalhost { .. }
         | Row::MarkRule { .. } => 3,
         Row::Sysctl { .. } => 4,
         Row::Neighbour { .. } => 5,

@@ -14,7 +14,7 @@ mod sockets;
 mod table;
 mod wanted;
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use engine_types::{Error, Result};
@@ -25,7 +25,7 @@ use crate::driver::Firewall;
 use crate::kernel::{Kernel, run_in};
 use crate::model::Mapping;
 pub(crate) use sockets::open_all;
-use sockets::{ephemeral_range, text};
+use sockets::{answers_to_localhost, ephemeral_range, text};
 use table::PortTable;
 use wanted::Wanted;
 pub use wanted::{Way, Ways};
@@ -111,6 +111,9 @@ impl Ports {
     async fn publish_one(&self, wanted: &Wanted, ways: &Ways) -> Result<Vec<Mapping>> {
         if !wanted.translated {
             return Ok(wanted.at(None));
+        }
+        if wanted.ips.contains(&Ipv6Addr::LOCALHOST.into()) {
+            run_in(self.kernel.as_ref(), &Ns::Host, answers_to_localhost).await??;
         }
         let range = match wanted.host {
             // Where more than one port is wanted, the first says where all of them are.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use engine_types::{Error, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Docker's, for a kernel that does not say.
@@ -17,7 +18,7 @@ pub(crate) fn open_all(
     ip: IpAddr,
     first: u16,
     last: u16,
-) -> Result<Vec<Socket>, (u16, std::io::Error)> {
+) -> std::result::Result<Vec<Socket>, (u16, std::io::Error)> {
     let mut held = Vec::new();
     for port in first..=last {
         match open(protocol, SocketAddr::new(ip, port)) {
@@ -61,6 +62,18 @@ pub(super) fn ephemeral_range() -> RangeInclusive<u16> {
         Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
     });
     parsed.filter(|r| r.start() < r.end()).unwrap_or(EPHEMERAL)
+}
+
+/// Where bridges hand packets to the firewall themselves (br_netfilter), an answer to the host's own `::1` gets this address
+/// back before IPv6 has received it, and is dropped for it.
+pub(super) fn answers_to_localhost() -> Result<()> {
+    let called = std::fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-ip6tables");
+    match called.is_ok_and(|text| text.trim() != "0") {
+        true => Err(Error::invalid(
+            "ports cannot be published on [::1] while net.bridge.bridge-nf-call-ip6tables is on: the kernel drops the answers; switch it off, or use 127.0.0.1",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// EPROTONOSUPPORT and ESOCKTNOSUPPORT

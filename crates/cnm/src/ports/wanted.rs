@@ -113,11 +113,6 @@ fn host_ips(text: &str, ways: &Ways, firewall: &Firewall) -> Result<Vec<(IpAddr,
         _ => {
             let bad = |_| Error::invalid(format!("invalid IP address in port binding: {text}"));
             let ip: IpAddr = text.trim_matches(['[', ']']).parse().map_err(bad)?;
-            if ip == Ipv6Addr::LOCALHOST {
-                return Err(Error::invalid(
-                    "ports cannot be published on [::1]: the kernel does not route this address; use 127.0.0.1",
-                ));
-            }
             Some(ip.to_canonical())
         }
     };

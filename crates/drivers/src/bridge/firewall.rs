@@ -6,11 +6,11 @@
 //! ```text
 //!   prerouting (raw)  from a bridge of ours to the host's loopback: drop
 //!   prerouting (nat)  to the host: translate by @ports_at, @ports, @ranges, @shifted
-//!   output     (nat)  the same, for the host's own connections, 127.0.0.1 too
+//!   output     (nat)  the same, for the host's own connections, 127.0.0.1 and ::1 too
 //!   forward           same bridge: accept · internal: drop · established: accept · marked, linked: accept
 //!                     · translated, or to a routed bridge: what is published · between bridges: drop
 //!                     · from a trusted interface: what is published · to an unprotected bridge: accept · to a bridge: drop
-//!   postrouting (nat) from 127.0.0.1, hairpin, a container to the mesh, and to the outside: masquerade, or the address that the network has chosen
+//!   postrouting (nat) from 127.0.0.1 and ::1, hairpin, a container to the mesh, and to the outside: masquerade, or the address that the network has chosen
 //! ```
 //!
 //! A drop in a table of the host's own holds whatever is said here, and the forward chain has priority 0 (`filter`): a
@@ -119,7 +119,7 @@ impl Ip {
         rows
     }
 
-    /// `route_localnet` is for the host's own connections, not for containers.
+    /// That the host's own connections may come back to its loopback is not for containers.
     fn raw(&self) -> Vec<Vec<Statement>> {
         vec![vec![
             within(&[Field::IifName], BRIDGES),

@@ -167,7 +167,7 @@ impl Run<'_> {
             };
             match row {
                 // All of it is key.
-                Row::Address { .. } | Row::MarkRule { .. } => continue,
+                Row::Address { .. } | Row::MarkRule { .. } | Row::RouteLocalhost { .. } => continue,
                 Row::Route(Route { dst, .. }) | Row::GroupRoute { dst, .. } => {
                     let space = self.kernel.spaces.get(ns)?;
                     let replies = space

@@ -1,12 +1,12 @@
 //! Addresses, routes, neighbours and forwarding entries.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use super::{OURS, nexthop, rule};
-use crate::key::MAIN_TABLE;
+use crate::key::{LOCAL_TABLE, MAIN_TABLE};
 use crate::netlink::wire::{self, Msg, attr, attrs, ip_bytes};
 use crate::{Mac, Ns, Route, Row};
 
@@ -34,9 +34,11 @@ const IFA_F_NODAD: u8 = 2;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
 const RTA_TABLE: u16 = 15;
 const RTA_NH_ID: u16 = 30;
 const RTN_UNICAST: u8 = 1;
+const RTN_LOCAL: u8 = 2;
 const SCOPE_LINK: u8 = 253;
 const SCOPE_HOST: u8 = 254;
 
@@ -66,6 +68,7 @@ pub fn link_of(row: &Row) -> Option<&str> {
         Row::Address { link, .. }
         | Row::Neighbour { link, .. }
         | Row::Fdb { link, .. }
+        | Row::RouteLocalhost { link, .. }
         | Row::GroupRoute { link, .. } => Some(link),
         Row::Route(route) => Some(&route.link),
         Row::Nexthop(nexthop) => Some(&nexthop.link),
@@ -92,6 +95,7 @@ pub fn message(row: &Row, index: u32, verb: Verb) -> Option<Msg> {
             msg.u32(RTA_OIF, index);
             msg
         }
+        Row::RouteLocalhost { .. } => localhost(index, kind(RTM_NEWROUTE), flags),
         Row::GroupRoute { dst, group, .. } => {
             let mut msg = self::route(*dst, MAIN_TABLE, None, kind(RTM_NEWROUTE), flags);
             msg.u32(RTA_NH_ID, *group);
@@ -153,8 +157,27 @@ fn address(net: IpNet, index: u32, kind: u16, flags: u16) -> Msg {
     msg
 }
 
+/// A route for each link, behind that of `lo`, which has no metric.
+fn localhost(index: u32, kind: u16, flags: u16) -> Msg {
+    let dst = IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST));
+    let mut msg = typed_route(RTN_LOCAL, dst, LOCAL_TABLE, None, kind, flags);
+    msg.u32(RTA_OIF, index).u32(RTA_PRIORITY, index);
+    msg
+}
+
 /// Without what it leads to, apart from a gateway.
 fn route(dst: IpNet, table: u32, via: Option<IpAddr>, kind: u16, flags: u16) -> Msg {
+    typed_route(RTN_UNICAST, dst, table, via, kind, flags)
+}
+
+fn typed_route(
+    r#type: u8,
+    dst: IpNet,
+    table: u32,
+    via: Option<IpAddr>,
+    kind: u16,
+    flags: u16,
+) -> Msg {
     let dst = dst.trunc();
     let scope = match (kind, via, dst) {
         (RTM_NEWROUTE, None, IpNet::V4(_)) => SCOPE_LINK,
@@ -167,7 +190,7 @@ fn route(dst: IpNet, table: u32, via: Option<IpAddr>, kind: u16, flags: u16) -> 
     fixed[1] = dst.prefix_len();
     fixed[5] = OURS;
     fixed[6] = scope;
-    fixed[7] = RTN_UNICAST;
+    fixed[7] = r#type;
     let mut msg = Msg::new(kind, flags, &fixed);
     msg.put(RTA_DST, &ip_bytes(dst.addr()))
         .u32(RTA_TABLE, table);
@@ -255,9 +278,11 @@ fn parse_address(body: &[u8], ns: &Ns, names: &BTreeMap<u32, String>) -> Option<
 
 fn parse_route(body: &[u8], ns: &Ns, names: &BTreeMap<u32, String>) -> Option<Seen> {
     let (family, prefix) = (*body.first()?, *body.get(1)?);
-    if *body.get(7)? != RTN_UNICAST {
-        return None;
-    }
+    let local = match *body.get(7)? {
+        RTN_UNICAST => false,
+        RTN_LOCAL => true,
+        _ => return None,
+    };
     let mut table = u32::from(*body.get(4)?);
     let (mut dst, mut via, mut link, mut group) = (None, None, None, None);
     for (kind, value) in attrs(body.get(12..)?) {
@@ -277,6 +302,11 @@ fn parse_route(body: &[u8], ns: &Ns, names: &BTreeMap<u32, String>) -> Option<Se
     };
     let (ns, dst) = (ns.clone(), IpNet::new(dst.unwrap_or(any), prefix).ok()?);
     let row = match group {
+        _ if local => {
+            let localhost = table == LOCAL_TABLE && dst.addr() == Ipv6Addr::LOCALHOST;
+            let link = link.filter(|_| localhost)?.clone();
+            Row::RouteLocalhost { ns, link }
+        }
         Some(group) if table == MAIN_TABLE => Row::GroupRoute {
             ns,
             dst,
