@@ -186,7 +186,10 @@ fn check_driver(name: &str, ingress: bool) -> Result<(), Refusal> {
             "driver name: if driver is specified name is required",
         )),
         name if DRIVERS.contains(&name.to_ascii_lowercase().as_str()) => Ok(()),
-        name => Err(Refusal::invalid(format!("plugin {name} not supported"))),
+        // Found on this manager, or it would not be asked for. Docker takes plugins of its second kind only.
+        name => Err(Refusal::invalid(format!(
+            "legacy plugin {name} of type NetworkDriver is not supported in swarm mode"
+        ))),
     }
 }
 

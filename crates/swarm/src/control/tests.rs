@@ -137,6 +137,16 @@ async fn networks_are_refused_as_docker_does() {
         Code::InvalidArgument,
         "ingress network cannot be attachable",
     );
+    let mut spec = network("other", "");
+    spec.driver_config = Some(pb::Driver {
+        name: "ref".into(),
+        ..Default::default()
+    });
+    refused(
+        control.create_network(spec).await,
+        Code::InvalidArgument,
+        "legacy plugin ref of type NetworkDriver is not supported in swarm mode",
+    );
     refused(
         control.remove_network("nix").await,
         Code::NotFound,
