@@ -22,7 +22,7 @@ use crate::remote::Plugins;
 use crate::resolv_conf::Overrides;
 use crate::state::{Entry, Remote, State};
 use crate::store::{HOST_ID, NAMES, NETWORKS, PEERS, SANDBOXES, Store, VTEP};
-use crate::{NameRecord, OverlayView, Peer, SwarmNetworks, resolver, swarm};
+use crate::{NameRecord, OverlayView, Peer, SwarmNetworks, nodes, resolver, swarm};
 
 /// The daemon's network settings (flags and daemon.json).
 #[derive(Clone, Debug)]
@@ -94,6 +94,8 @@ pub(crate) struct Inner {
     pub needed_turn: tokio::sync::Mutex<()>,
     pub stale_zones: Mutex<BTreeSet<String>>,
     pub refresh: Arc<Notify>,
+    /// Plugins may have to be told of nodes.
+    pub discover: Arc<Notify>,
     /// Those that hold now, locked while they change.
     pub link_rows: tokio::sync::Mutex<Vec<Row>>,
     state: Mutex<State>,
@@ -102,6 +104,7 @@ pub(crate) struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.refresh.notify_one();
+        self.discover.notify_one();
     }
 }
 
@@ -176,6 +179,7 @@ impl Controller {
         let state = load(&config, &store, drivers, ports, kernel.as_ref())?;
         let (view, _) = watch::channel(Arc::new(state.overlay_view()));
         let refresh = Arc::new(Notify::new());
+        let discover = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
             config,
             dns,
@@ -188,10 +192,12 @@ impl Controller {
             needed_turn: tokio::sync::Mutex::default(),
             stale_zones: Mutex::default(),
             refresh: refresh.clone(),
+            discover: discover.clone(),
             link_rows: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
         });
         tokio::spawn(swarm::refresh_zones(Arc::downgrade(&inner), refresh));
+        tokio::spawn(nodes::follow(Arc::downgrade(&inner), discover));
         tokio::spawn(resolver::follow_host(Arc::downgrade(&inner)));
         inner.declare_networks().await;
         inner.make_predefined().await?;
@@ -245,6 +251,7 @@ fn load(
         zone: zone.unwrap_or_default().to_owned(),
         networks: BTreeMap::new(),
         records: BTreeMap::new(),
+        nodes: BTreeSet::new(),
         remote: BTreeMap::new(),
         pools,
         ports,

@@ -296,6 +296,9 @@ impl Registry {
                 .insert(name.to_string(), plugins.rows(name, scope));
         }
     }
+    pub fn plugged_names(&self) -> Vec<String> {
+        self.plugged.keys().cloned().collect()
+    }
     pub fn own_names(&self) -> impl Iterator<Item = &String> {
         self.own.keys()
     }

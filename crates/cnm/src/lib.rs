@@ -46,6 +46,7 @@ mod mesh;
 pub mod model;
 mod names;
 mod network_files;
+mod nodes;
 mod options;
 mod overlay;
 mod plug;

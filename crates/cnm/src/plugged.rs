@@ -27,10 +27,15 @@ impl Inner {
     /// A driver that is not one of ours is a plugin's, which is looked for now.
     pub async fn find_driver(&self, name: &str) -> Result<()> {
         if !self.state().drivers.is_own(name) {
-            let scope = self.plugins(name)?.network(name).await?.scope();
+            let scope = self.plugin_named(name).await?.scope();
             self.state().drivers.plug(name, scope);
+            self.discover.notify_one();
         }
         Ok(())
+    }
+
+    pub async fn plugin_named(&self, name: &str) -> Result<Arc<dyn NetworkPlugin>> {
+        self.plugins(name)?.network(name).await
     }
 
     /// The plugin that drives the network, when it is none of our drivers.
@@ -41,8 +46,7 @@ impl Inner {
         if !self.state().is_plugged(network) {
             return Ok(None);
         }
-        let name = &network.driver;
-        self.plugins(name)?.network(name).await.map(Some)
+        self.plugin_named(&network.driver).await.map(Some)
     }
 
     pub async fn ipam_plugin(&self, network: &Network) -> Result<Option<Arc<dyn IpamPlugin>>> {

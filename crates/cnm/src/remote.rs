@@ -31,6 +31,10 @@ pub trait Plugins: Send + Sync + 'static {
 pub trait NetworkPlugin: Send + Sync + 'static {
     /// `Local` or `Global`.
     fn scope(&self) -> Scope;
+    /// Its networks reach other hosts, so it is told of the swarm's nodes.
+    fn spans(&self) -> bool;
+    /// A node has come or gone.
+    async fn discover(&self, node: &Node, present: bool) -> Result<()>;
     /// For which families (IPv4, IPv6) the network needs no gateway address.
     async fn skips_gateway(&self, network: &Network) -> Result<(bool, bool)>;
     async fn create_network(&self, network: &Network) -> Result<()>;
@@ -44,6 +48,14 @@ pub trait NetworkPlugin: Send + Sync + 'static {
     async fn revoke(&self, endpoint: &Endpoint) -> Result<()>;
     /// The endpoint has left its sandbox and goes. All of it is tried; returns what failed.
     async fn forget(&self, endpoint: &Endpoint) -> Vec<Error>;
+}
+
+/// A node of the swarm.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Node {
+    pub address: IpAddr,
+    /// This one.
+    pub own: bool,
 }
 
 /// What a plugin gives an endpoint that has none of it.

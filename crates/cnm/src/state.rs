@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub networks: BTreeMap<String, Entry>,
     /// By container.
     pub records: BTreeMap<String, Record>,
+    /// Others of the swarm.
+    pub nodes: BTreeSet<IpAddr>,
     /// By network, known or not yet.
     pub remote: BTreeMap<String, Remote>,
     pub pools: Pools,

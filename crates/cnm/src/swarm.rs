@@ -31,6 +31,10 @@ impl Controller {
         {
             tracing::error!(%error, "containers of overlay networks will have no way out");
         }
+        if vtep.is_none() {
+            inner.state().nodes.clear();
+        }
+        inner.discover.notify_one();
         if inner.state().host.vtep == vtep {
             return;
         }
@@ -48,6 +52,7 @@ impl Controller {
         let rows = {
             let mut state = inner.state();
             state.host.vtep = vtep;
+            inner.discover.notify_one();
             let mut rows: Vec<_> = Vec::new();
             for id in &overlays {
                 let records = state.endpoints_on(id).map(|(record, _)| record);

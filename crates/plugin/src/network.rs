@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use cnm::SandboxSpec;
 use cnm::model::{Endpoint, Joined, Mapping, Network, Pool, Scope, StaticRoute};
-use cnm::remote::{Answer, Assigned, NetworkPlugin};
+use cnm::remote::{Answer, Assigned, NetworkPlugin, Node};
 use engine_types::{Error, Result};
 use ipnet::IpNet;
 use netstate::Mac;
@@ -28,6 +28,7 @@ const MAX_ROUTES: usize = 1024;
 pub struct NetworkDriver {
     client: Client,
     scope: Scope,
+    spans: bool,
     checks_gateways: bool,
 }
 
@@ -37,11 +38,13 @@ impl NetworkDriver {
         let answer: wire::Capabilities = client.call("NetworkDriver.GetCapabilities", &()).await?;
         let bad = |why: String| client.nonsense("NetworkDriver.GetCapabilities", &why);
         let scope = scope(&answer.scope).map_err(bad)?;
-        if !answer.connectivity_scope.is_empty() {
-            self::scope(&answer.connectivity_scope).map_err(bad)?;
-        }
+        let connects = match answer.connectivity_scope.as_str() {
+            "" => scope,
+            text => self::scope(text).map_err(bad)?,
+        };
         Ok(Self {
             scope,
+            spans: connects == Scope::Global,
             checks_gateways: answer.gw_alloc_checker,
             client,
         })
@@ -78,6 +81,26 @@ fn of(endpoint: &Endpoint) -> wire::OfEndpoint {
 impl NetworkPlugin for NetworkDriver {
     fn scope(&self) -> Scope {
         self.scope
+    }
+
+    fn spans(&self) -> bool {
+        self.spans
+    }
+
+    async fn discover(&self, node: &Node, present: bool) -> Result<()> {
+        let request = wire::Discovery {
+            kind: wire::NODE,
+            data: wire::NodeData {
+                address: node.address.to_string(),
+                bind_address: String::new(),
+                own: node.own,
+            },
+        };
+        let method = match present {
+            true => "NetworkDriver.DiscoverNew",
+            false => "NetworkDriver.DiscoverDelete",
+        };
+        Self::optional(self.client.call(method, &request).await)
     }
 
     async fn skips_gateway(&self, network: &Network) -> Result<(bool, bool)> {

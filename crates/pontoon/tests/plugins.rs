@@ -244,6 +244,46 @@ fn a_plugin_publishes_ports_and_gives_the_way_outside() {
 }
 
 /// What a bad plugin says, and what the user reads.
+/// Of a driver whose networks reach other hosts.
+#[test]
+fn a_plugin_is_told_of_the_swarms_nodes() {
+    let own = tempfile::tempdir().unwrap();
+    let world = match is_docker() {
+        true => World::new(&[2]),
+        false => World::with_flags(&[2], &["--plugin-dir", &own.path().display().to_string()]),
+    };
+    let [h1, h2] = world.hosts();
+    common::init(&h1);
+    let plugin = Plugin::start(&h1, &dir(&own), "ref");
+    let reach = json!({ "Scope": "local", "ConnectivityScope": "global" });
+    plugin.lie("NetworkDriver.GetCapabilities", Lie::Json(reach));
+    h1.ok(&format!("docker network create -d {} net", plugin.name));
+    let mut told = Vec::new();
+    let mut heard = |method: &str, host: &Host, own: bool| {
+        told.extend(plugin.calls());
+        told.iter().any(|(called, body): &(String, Value)| {
+            let data = &body["DiscoveryData"];
+            called == method
+                && body["DiscoveryType"] == json!(1)
+                && data["Address"] == json!(host.addr.to_string())
+                && data["Self"] == json!(own)
+        })
+    };
+    until(20, "itself", || {
+        heard("NetworkDriver.DiscoverNew", &h1, true)
+    });
+    common::join(&h2, &h1);
+    until(20, "another", || {
+        heard("NetworkDriver.DiscoverNew", &h2, false)
+    });
+    h2.ok("docker swarm leave");
+    until(20, "that goes", || {
+        heard("NetworkDriver.DiscoverDelete", &h2, false)
+    });
+    h1.ok("docker network rm net");
+    world.end();
+}
+
 #[test]
 fn a_plugin_that_lies_harms_nobody() {
     let own = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@
 //! therefore held for a moment ([`HOLD`]), and stay when somebody sets them again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ pub async fn learn(
     disabled: mpsc::UnboundedSender<Disabled>,
 ) {
     let mut learned = Learned::default();
+    let mut nodes = Nodes::default();
     loop {
         let next = learned.poll_timeout();
         let due = async {
@@ -37,7 +39,12 @@ pub async fn learn(
         };
         tokio::select! {
             event = events.recv() => match event {
-                Some(event) => learned.handle_event(Instant::now(), event),
+                Some(event) => {
+                    if let Some((node, present)) = nodes.handle_event(&event) {
+                        networks.set_node(node, present);
+                    }
+                    learned.handle_event(Instant::now(), event);
+                }
                 None => return,
             },
             () = due => learned.handle_timeout(Instant::now()),
@@ -85,6 +92,28 @@ async fn apply(networks: &Controller, change: Change) -> Option<Disabled> {
         Change::Retain(network, endpoints) => networks.retain_remote(&network, &endpoints).await,
     }
     None
+}
+
+/// Addresses by names: a daemon that is restarted has another name at the same address, and which of the two news comes first
+/// is not said.
+#[derive(Default)]
+struct Nodes(BTreeMap<String, IpAddr>);
+
+impl Nodes {
+    /// An address, and whether a node is there now.
+    fn handle_event(&mut self, event: &Event) -> Option<(IpAddr, bool)> {
+        match event {
+            Event::NodeJoin { name, addr } => {
+                self.0.insert(name.clone(), *addr);
+                Some((*addr, true))
+            }
+            Event::NodeLeave { name, addr } => {
+                self.0.remove(name);
+                Some((*addr, self.0.values().any(|other| other == addr)))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Network, endpoint and table.
@@ -232,6 +261,20 @@ mod tests {
             learned.changes
         );
         assert_eq!(learned.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_restarted_node_is_there() {
+        let mut nodes = Nodes::default();
+        let addr = IpAddr::from([192, 0, 2, 1]);
+        let join = |name: &str| Event::NodeJoin {
+            name: name.into(),
+            addr,
+        };
+        assert_eq!(nodes.handle_event(&join("old")), Some((addr, true)));
+        assert_eq!(nodes.handle_event(&join("new")), Some((addr, true)));
+        assert_eq!(nodes.handle_event(&leave("old")), Some((addr, true)));
+        assert_eq!(nodes.handle_event(&leave("new")), Some((addr, false)));
     }
 
     #[test]

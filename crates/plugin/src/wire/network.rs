@@ -60,6 +60,27 @@ pub struct OfNetwork {
     pub network: String,
 }
 
+/// `DiscoveryType` of nodes.
+pub const NODE: u8 = 1;
+
+/// `DiscoverNew`, `DiscoverDelete`
+#[derive(Debug, Serialize)]
+pub struct Discovery {
+    #[serde(rename = "DiscoveryType")]
+    pub kind: u8,
+    #[serde(rename = "DiscoveryData")]
+    pub data: NodeData,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NodeData {
+    pub address: String,
+    pub bind_address: String,
+    #[serde(rename = "Self")]
+    pub own: bool,
+}
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GwAllocCheck {
