@@ -49,7 +49,13 @@ fn default_pools_keep_off_what_is_in_use() {
     h1.ok(&format!("docker network create --subnet {named} n4"));
     h1.ok("docker network rm n1");
     h1.ok("docker network create n5");
-    assert_eq!(subnet(&h1, "n5"), "10.90.1.0/24");
+    // 20.10 goes on behind what it gave last.
+    let free = if is_docker() {
+        "10.90.5.0/24"
+    } else {
+        "10.90.1.0/24"
+    };
+    assert_eq!(subnet(&h1, "n5"), free);
     h1.ok("docker network rm n2 n3 n4 n5 && ip link del theirs");
     world.end();
 }
