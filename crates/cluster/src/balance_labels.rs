@@ -1,8 +1,10 @@
 //! What a service's labels say of which task a client reaches: choices that Docker's command line has no flag for.
 //!
 //! ```text
-//!   pontoon.balance.sticky=true   all connections of a container reach the same task
-//!   pontoon.balance.prefer=node   tasks on the client's node, as long as there is one; or zone: on nodes with its label zone
+//!   pontoon.balance.sticky=true      all connections of a container reach the same task
+//!   pontoon.balance.leastconn=true   a task that the client's node has the fewest open connections to: what other nodes
+//!                                    have there, and what comes by the mesh, it does not know
+//!   pontoon.balance.prefer=node      tasks on the client's node, as long as there is one; or zone: on nodes with its label zone
 //! ```
 
 use cnm::{Balance, Prefer};
@@ -21,13 +23,23 @@ pub fn balance<'a>(labels: impl IntoIterator<Item = (&'a String, &'a String)>) -
         match (what, value.as_str()) {
             ("sticky", "true") => balance.sticky = true,
             ("sticky", "false") => balance.sticky = false,
-            ("sticky", _) => return Err(bad("want true or false")),
+            ("leastconn", "true") => balance.least = true,
+            ("leastconn", "false") => balance.least = false,
+            ("sticky" | "leastconn", _) => return Err(bad("want true or false")),
             ("prefer", "node") => balance.prefer = Prefer::Node,
             ("prefer", "zone") => balance.prefer = Prefer::Zone,
             ("prefer", "any") => balance.prefer = Prefer::Any,
             ("prefer", _) => return Err(bad("want node, zone or any")),
-            _ => return Err(bad("want pontoon.balance.sticky or pontoon.balance.prefer")),
+            _ => {
+                let want = ["sticky", "leastconn", "prefer"].map(|what| format!("{PREFIX}{what}"));
+                return Err(bad(&format!("want {}", want.join(" or "))));
+            }
         }
+    }
+    if balance.sticky && balance.least {
+        return Err(Error::invalid(
+            "labels pontoon.balance.sticky=true and pontoon.balance.leastconn=true exclude each other",
+        ));
     }
     Ok(balance)
 }
@@ -52,9 +64,14 @@ mod tests {
         ];
         let expected = Balance {
             sticky: true,
+            least: false,
             prefer: Prefer::Zone,
         };
         assert_eq!(read(&both), Ok(expected));
+        let least = read(&[("pontoon.balance.leastconn", "true")]);
+        assert!(least.is_ok_and(|balance| balance.least));
+        let sticky = ("pontoon.balance.sticky", "true");
+        assert!(read(&[("pontoon.balance.leastconn", "true"), sticky]).is_err());
         assert_eq!(
             read(&[("com.example.tier", "front")]),
             Ok(Balance::default())
@@ -65,6 +82,7 @@ mod tests {
     fn what_is_not_understood_is_refused() {
         for (label, value) in [
             ("pontoon.balance.sticky", "yes"),
+            ("pontoon.balance.leastconn", "2"),
             ("pontoon.balance.prefer", "rack"),
             ("pontoon.balance.least", "true"),
         ] {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine_types::{Error, Result};
 use ipnet::IpNet;
-use netstate::{Ns, Row};
+use netstate::{Choice, Ns, Row};
 
 use crate::Peer;
 use crate::model::{Endpoint, Mapping, Network, Scope};
@@ -77,8 +77,8 @@ pub struct Host {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     pub address: IpAddr,
-    /// All connections of a sandbox reach the same task.
-    pub sticky: bool,
+    /// Which of its tasks a connection reaches.
+    pub choice: Choice,
     /// Healthy tasks, and whether they take packets to `address` as they are.
     pub backends: BTreeMap<IpAddr, bool>,
 }

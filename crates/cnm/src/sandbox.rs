@@ -99,7 +99,19 @@ impl ServiceBinding {
 pub struct Balance {
     /// The same one with every connection.
     pub sticky: bool,
+    /// One that the client's node has the fewest connections to; not both.
+    pub least: bool,
     pub prefer: Prefer,
+}
+
+impl Balance {
+    pub fn choice(self) -> netstate::Choice {
+        match self {
+            Self { sticky: true, .. } => netstate::Choice::Sticky,
+            Self { least: true, .. } => netstate::Choice::Fewest,
+            _ => netstate::Choice::Any,
+        }
+    }
 }
 
 /// Near tasks, as long as there is one.

@@ -25,7 +25,7 @@ impl State {
         let service = |(address, tasks): (_, Tasks)| {
             let service = Service {
                 address,
-                sticky: tasks.balance.sticky,
+                choice: tasks.balance.choice(),
                 backends: tasks.near(),
             };
             (address, service)

@@ -181,7 +181,11 @@ impl Driver for Noted {
             "service {} {}{} {:?}",
             network.name,
             service.address,
-            if service.sticky { " sticky" } else { "" },
+            match service.choice {
+                netstate::Choice::Any => "",
+                netstate::Choice::Sticky => " sticky",
+                netstate::Choice::Fewest => " fewest",
+            },
             service.backends
         ))]
     }

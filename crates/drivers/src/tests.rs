@@ -406,7 +406,7 @@ fn overlay_with_both_families() {
     });
     let service = cnm::driver::Service {
         address: ip("fd61::2"),
-        sticky: false,
+        choice: netstate::Choice::Any,
         backends: [(ip("fd61::5"), true), (ip("fd61::6"), true)].into(),
     };
     let parts = [
@@ -436,7 +436,7 @@ fn overlay_service() {
     });
     let service = cnm::driver::Service {
         address: ip("10.0.1.2"),
-        sticky: false,
+        choice: netstate::Choice::Any,
         backends: [(ip("10.0.1.5"), true), (ip("10.0.1.6"), false)].into(),
     };
     let by_route = Host {

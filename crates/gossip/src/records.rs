@@ -49,6 +49,9 @@ pub struct EndpointRecord {
     /// Ours: the node's, empty for none.
     #[prost(string, tag = "1003")]
     pub zone: String,
+    /// Ours: a client's node chooses a task that it has the fewest connections to.
+    #[prost(bool, tag = "1006")]
+    pub least: bool,
     /// Ours, empty for none.
     #[prost(string, tag = "1010")]
     pub endpoint_ipv6: String,

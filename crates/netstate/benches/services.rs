@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::group::{Group, start_on};
 use common::{isolated, named};
-use netstate::{NetState, Row};
+use netstate::{Choice, NetState, Row};
 
 const NETWORK: u32 = 4097;
 const BACKENDS: u32 = 10;
@@ -91,7 +91,7 @@ fn row(i: u32, backends: u32) -> Row {
         network: NETWORK,
         address: nth(SERVICE, i),
         backends: (0..backends).map(|b| nth(BACKEND, b)).collect(),
-        sticky: false,
+        choice: Choice::Any,
     }
 }
 

@@ -30,6 +30,17 @@ impl Mac {
     }
 }
 
+/// Which of a service's backends a connection reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Choice {
+    #[default]
+    Any,
+    /// The same for all connections of a namespace, as long as it is there.
+    Sticky,
+    /// One that has the fewest open connections from this host, of sixteen where there are more.
+    Fewest,
+}
+
 /// One thing that is wanted. Two owners may want the same row; it goes when the last one does. Where two owners want
 /// different things of one object (two VTEPs for one MAC), the newest claim holds and the older one again when that goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,8 +89,7 @@ pub enum Row {
         network: u32,
         address: IpAddr,
         backends: BTreeSet<IpAddr>,
-        /// All connections of a namespace reach the same backend, as long as it is there.
-        sticky: bool,
+        choice: Choice,
     },
     Neighbour {
         ns: Ns,

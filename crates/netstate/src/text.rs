@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::{Link, LinkKind, Mac, Ns, Route, Row};
+use crate::{Choice, Link, LinkKind, Mac, Ns, Route, Row};
 
 impl fmt::Debug for Mac {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -90,14 +90,18 @@ impl Display for Row {
                 network,
                 address,
                 backends,
-                sticky,
+                choice,
             } => {
                 let backends: Vec<String> = backends.iter().map(|b| b.to_string()).collect();
                 let backends = backends.join(" ");
-                let sticky = if *sticky { " sticky" } else { "" };
+                let choice = match choice {
+                    Choice::Any => "",
+                    Choice::Sticky => " sticky",
+                    Choice::Fewest => " fewest connections",
+                };
                 write!(
                     f,
-                    "service {address} of network {network} backends {backends}{sticky}"
+                    "service {address} of network {network} backends {backends}{choice}"
                 )
             }
             Row::Neighbour { ns, link, ip, mac } => {

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use common::group::{Group, start_on};
 use common::*;
-use netstate::{NetState, Row};
+use netstate::{Choice, NetState, Row};
 
 const NETWORK: u32 = 4097;
 const SERVICE: &str = "10.1.0.200";
@@ -34,7 +34,7 @@ fn service(backends: &[&str]) -> Vec<Row> {
         network: NETWORK,
         address: SERVICE.parse().unwrap(),
         backends: backends.iter().map(|b| b.parse().unwrap()).collect(),
-        sticky: false,
+        choice: Choice::Any,
     }]
 }
 
@@ -131,8 +131,8 @@ fn a_sticky_service_gives_a_namespace_one_backend() {
         state.set("sandbox", sandbox()).await.unwrap();
         let sticky = |backends: &[&str]| {
             let mut rows = service(backends);
-            if let Row::Service { sticky, .. } = &mut rows[0] {
-                *sticky = true;
+            if let Row::Service { choice, .. } = &mut rows[0] {
+                *choice = Choice::Sticky;
             }
             rows
         };
@@ -155,6 +155,74 @@ fn a_sticky_service_gives_a_namespace_one_backend() {
         // And back to the usual.
         state.set("service", service(&BACKENDS)).await.unwrap();
         assert_eq!(inside(&state, move || spread(port, 60)).await.len(), 3);
+        group.leave();
+    });
+}
+
+#[test]
+fn the_backend_with_the_fewest_connections_is_next() {
+    isolated(|| async {
+        let group = Group::new("fewest");
+        let state = start_on(&group).await;
+        group.enter();
+        state.set("sandbox", sandbox()).await.unwrap();
+        let fewest = |backends: &[&str]| {
+            let mut rows = service(backends);
+            if let Row::Service { choice, .. } = &mut rows[0] {
+                *choice = Choice::Fewest;
+            }
+            rows
+        };
+        state.set("service", fewest(&BACKENDS)).await.unwrap();
+        let port = inside(&state, serve).await;
+        let open = move |count: usize| {
+            let mut open: BTreeMap<String, Vec<TcpStream>> = BTreeMap::new();
+            for _ in 0..count {
+                let mut stream = TcpStream::connect((SERVICE, port)).unwrap();
+                open.entry(ask(&mut stream)).or_default().push(stream);
+            }
+            open
+        };
+        let count = |open: &BTreeMap<String, Vec<TcpStream>>, backend: &str| {
+            open.get(backend).map_or(0, Vec::len)
+        };
+        let mut held = inside(&state, move || open(30)).await;
+        assert!(BACKENDS.iter().all(|b| count(&held, b) == 10), "{held:?}");
+        // Those that end make room: their backend is the next, until it has as many.
+        held.remove(BACKENDS[1]);
+        let more = inside(&state, move || open(12)).await;
+        let got = BACKENDS.map(|b| count(&more, b));
+        assert!((10..=11).contains(&got[1]), "{got:?}");
+        assert_eq!(got.iter().sum::<usize>(), 12);
+        // What is refused counts for nobody in the end, and a restart counts on.
+        let refused = move || (0..9).all(|_| TcpStream::connect((SERVICE, 1)).is_err());
+        assert!(inside(&state, refused).await);
+        drop((held, more));
+        let state = {
+            drop(state);
+            start_on(&group).await
+        };
+        state.set("sandbox", sandbox()).await.unwrap();
+        state.set("service", fewest(&BACKENDS)).await.unwrap();
+        let held = inside(&state, move || open(9)).await;
+        assert!(BACKENDS.iter().all(|b| count(&held, b) == 3), "{held:?}");
+        // A socket that connects anew counts once; a datagram does not count at all.
+        inside(&state, move || {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            for _ in 0..9 {
+                socket.connect((SERVICE, 9)).unwrap();
+            }
+            let other = UdpSocket::bind("0.0.0.0:0").unwrap();
+            for _ in 0..9 {
+                other.send_to(b"?", (SERVICE, 9)).unwrap();
+            }
+            let next = open(2);
+            assert!(next.values().all(|of| of.len() == 1), "{next:?}");
+            drop((socket, other));
+        })
+        .await;
+        let next = inside(&state, move || open(3)).await;
+        assert!(BACKENDS.iter().all(|b| count(&next, b) == 1), "{next:?}");
         group.leave();
     });
 }
@@ -222,7 +290,7 @@ fn services_of_ipv6_are_balanced_as_well() {
                 network: NETWORK,
                 address: ip(own),
                 backends: [ip(there)].into(),
-                sticky: false,
+                choice: Choice::Any,
             },
         ];
         state.set("all", rows).await.unwrap();
@@ -285,7 +353,7 @@ fn a_restart_finds_its_programs_and_sweeps() {
             network: NETWORK,
             address: gone.into(),
             backends: [Ipv4Addr::new(10, 1, 0, 11).into()].into(),
-            sticky: false,
+            choice: Choice::Any,
         };
         state.set("stray", vec![stray]).await.unwrap();
         drop(state);

@@ -51,6 +51,7 @@ pub fn name_record(record: &NameRecord, service_disabled: bool) -> Bytes {
         service_disabled,
         direct: record.direct,
         sticky: service.balance.sticky,
+        least: service.balance.least,
         prefer: match service.balance.prefer {
             Prefer::Any => 0,
             Prefer::Node => 1,
@@ -137,6 +138,7 @@ pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
             ingress_ports: record.ingress_ports.iter().filter_map(port).collect(),
             balance: Balance {
                 sticky: record.sticky,
+                least: record.least,
                 prefer: match record.prefer {
                     1 => Prefer::Node,
                     2 => Prefer::Zone,

@@ -210,6 +210,7 @@ async fn near_tasks_are_preferred_as_long_as_there_is_one() {
         service.virtual_ip = "10.0.9.2".into();
         service.balance = Balance {
             sticky: true,
+            least: false,
             prefer,
         };
         request

@@ -29,7 +29,7 @@ pub(super) fn rows(network: &Network, service: &Service, host: &Host) -> Vec<Row
             network: vni,
             address: own,
             backends: service.backends.keys().copied().collect(),
-            sticky: service.sticky,
+            choice: service.choice,
         });
     }
     let direct = service.backends.iter().filter(|(_, direct)| **direct);

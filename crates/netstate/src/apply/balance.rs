@@ -54,11 +54,11 @@ impl Kernel {
                 network,
                 address,
                 backends,
-                sticky,
+                choice,
             } => {
                 let none = BTreeSet::new();
                 let backends = if wanted { backends } else { &none };
-                balancer.set_service(*network, *address, backends, *sticky)
+                balancer.set_service(*network, *address, backends, *choice)
             }
             _ => Ok(()),
         }

@@ -5,7 +5,8 @@
 //!   connect(service) ──► program on the cgroup ──► connect(backend)        nothing to do for any packet
 //!                          │ maps: subnets of a namespace ─► network
 //!                          │       network, service       ─► its backends
-//!                          └       socket, backend        ─► service, for who asks whom it speaks to
+//!                          │       socket, backend        ─► service, for who asks whom it speaks to
+//!                          └       socket ─► backend ─► its connections from here, where the fewest decide
 //! ```
 //! Addresses are sixteen bytes everywhere: one of IPv4 is mapped into IPv6, as sockets of both families see it anyway.
 //!
@@ -23,7 +24,9 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use program::{Form, Maps, STICKY, back, forward};
+use crate::Choice;
+
+use program::{FEWEST, Form, Maps, STICKY, back, forward, release};
 use sys::{Map, Shape};
 
 const HASH: u32 = 1;
@@ -49,20 +52,27 @@ const BACKENDS: (&str, Shape) = ("pontoon_backend", shape(HASH, 24, 16, 1 << 17)
 /// Only as long as a socket lives is its entry of use: the least recently used go.
 const PEERS: (&str, Shape) = ("pontoon_peers", shape(LRU_HASH, 24, 16, 1 << 14));
 
+/// Sockets of services that count connections, and how many each backend has.
+const OPEN: (&str, Shape) = ("pontoon_open", shape(HASH, 8, 20, 1 << 17));
+const LOAD: (&str, Shape) = ("pontoon_load", shape(HASH, 20, 4, 1 << 16));
+
 const FORWARD: &str = "pontoon_forward";
 const BACK: &str = "pontoon_back";
+const RELEASE: &str = "pontoon_release";
 
 /// Hooks by number (`enum bpf_attach_type`), how they see addresses, and which program they run.
-const HOOKS: [(u32, Form, &str); 8] = [
-    (10, Form::Plain, FORWARD), // connect
-    (14, Form::Plain, FORWARD), // sendmsg
-    (19, Form::Plain, BACK),    // recvmsg
-    (29, Form::Plain, BACK),    // getpeername
-    (11, Form::Wide, FORWARD),  // the same on sockets of IPv6
+const HOOKS: [(u32, Form, &str); 9] = [
+    (CONNECT[0], Form::Plain, FORWARD), // connect
+    (14, Form::Plain, FORWARD),         // sendmsg
+    (19, Form::Plain, BACK),            // recvmsg
+    (29, Form::Plain, BACK),            // getpeername
+    (CONNECT[1], Form::Wide, FORWARD),  // the same on sockets of IPv6
     (15, Form::Wide, FORWARD),
     (20, Form::Wide, BACK),
     (30, Form::Wide, BACK),
+    (sys::RELEASE_HOOK, Form::Plain, RELEASE),
 ];
+const CONNECT: [u32; 2] = [10, 11];
 
 pub struct Balancer {
     group: OwnedFd,
@@ -70,6 +80,8 @@ pub struct Balancer {
     services: Map,
     backends: Map,
     peers: Map,
+    open: Map,
+    load: Map,
 }
 
 /// A namespace's number for the kernel's programs.
@@ -89,14 +101,14 @@ impl Balancer {
             Some((there, map)) if there == shape => Ok(map),
             _ => Map::create(shape, name),
         };
-        let (subnets, services, backends, peers) =
-            (map(SUBNETS)?, map(SERVICES)?, map(BACKENDS)?, map(PEERS)?);
         let balancer = Self {
             group,
-            subnets,
-            services,
-            backends,
-            peers,
+            subnets: map(SUBNETS)?,
+            services: map(SERVICES)?,
+            backends: map(BACKENDS)?,
+            peers: map(PEERS)?,
+            open: map(OPEN)?,
+            load: map(LOAD)?,
         };
         balancer.attach(&former)?;
         Ok(balancer)
@@ -109,10 +121,16 @@ impl Balancer {
             services: self.services.fd.as_raw_fd(),
             backends: self.backends.fd.as_raw_fd(),
             peers: self.peers.fd.as_raw_fd(),
+            open: self.open.fd.as_raw_fd(),
+            load: self.load.fd.as_raw_fd(),
         };
         for (hook, form, name) in HOOKS {
-            let body = if name == FORWARD { forward } else { back };
-            let program = sys::load(&body(&maps, form), hook, name)?;
+            let body = match name {
+                FORWARD => forward(&maps, form, CONNECT.contains(&hook)),
+                BACK => back(&maps, form),
+                _ => release(&maps),
+            };
+            let program = sys::load(&body, hook, name)?;
             sys::attach(&self.group, &program, hook, former.get(&hook))?;
         }
         Ok(())
@@ -142,15 +160,26 @@ impl Balancer {
         network: u32,
         address: IpAddr,
         backends: &BTreeSet<IpAddr>,
-        sticky: bool,
+        choice: Choice,
     ) -> io::Result<()> {
         let service = service_key(network, address, 0);
         let count = |value: Vec<u8>| value.try_into().map(u32::from_ne_bytes).unwrap_or(0);
-        let before = self.services.get(&service)?.map_or(0, count) & !STICKY;
-        let (places, flag) = match sticky {
-            true => (places(backends), STICKY),
-            false => (backends.iter().copied().collect(), 0),
+        let former = self.services.get(&service)?.map_or(0, count);
+        let before = former & !(STICKY | FEWEST);
+        let all = || backends.iter().copied().collect();
+        let (places, flag) = match choice {
+            Choice::Any => (all(), 0),
+            Choice::Sticky => (places(backends), STICKY),
+            Choice::Fewest => (all(), FEWEST),
         };
+        let mut gone = BTreeSet::new();
+        if former & FEWEST != 0 {
+            for i in 0..before {
+                let there = self.backends.get(&service_key(network, address, i))?;
+                let there = there.and_then(|b| address_of(&b));
+                gone.extend(there.filter(|b| !backends.contains(b)));
+            }
+        }
         for (i, backend) in (0..).zip(&places) {
             self.backends
                 .set(&service_key(network, address, i), &wide(*backend))?;
@@ -162,6 +191,10 @@ impl Balancer {
         }
         for i in now..before {
             self.backends.remove(&service_key(network, address, i))?;
+        }
+        for backend in gone {
+            let key = [&network.to_ne_bytes()[..], &wide(backend)].concat();
+            self.load.remove(&key)?;
         }
         Ok(())
     }
@@ -185,7 +218,7 @@ impl Balancer {
                 continue;
             };
             if !services.contains(&(network, address)) {
-                self.set_service(network, address, &BTreeSet::new(), false)?;
+                self.set_service(network, address, &BTreeSet::new(), Choice::Any)?;
                 removed += 1;
             }
         }
@@ -257,9 +290,12 @@ fn service_key(network: u32, address: IpAddr, index: u32) -> [u8; 24] {
 
 fn service_of(key: &[u8]) -> Option<(u32, IpAddr)> {
     let network = key.get(..4)?.try_into().ok()?;
-    let address: [u8; 16] = key.get(4..20)?.try_into().ok()?;
-    let address = Ipv6Addr::from(address).to_canonical();
-    Some((u32::from_ne_bytes(network), address))
+    Some((u32::from_ne_bytes(network), address_of(key.get(4..20)?)?))
+}
+
+fn address_of(wide: &[u8]) -> Option<IpAddr> {
+    let octets: [u8; 16] = wide.try_into().ok()?;
+    Some(Ipv6Addr::from(octets).to_canonical())
 }
 
 #[cfg(test)]

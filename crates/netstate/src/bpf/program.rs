@@ -1,4 +1,4 @@
-//! The balancer's two programs, instruction by instruction (the kernel's documentation of the instruction set).
+//! The balancer's programs, instruction by instruction (the kernel's documentation of the instruction set).
 //!
 //! ```text
 //!   forward (connect, sendmsg)                          back (recvmsg, getpeername)
@@ -7,7 +7,12 @@
 //!     hash of the socket, or of the namespace where the service is sticky ─► a backend
 //!     socket, backend ─► service address is noted
 //!     the address becomes the backend
+//!
+//!   release (the socket is closed)
+//!     socket ─► the backend that it counts for: one connection less
 //! ```
+//! Where a service wants the backend with the fewest connections, the hash says where to begin to look, and the socket is
+//! noted with what it counts for.
 //! A look-up that finds nothing leaves everything as it is.
 
 /// What the programs read and write, as file descriptors.
@@ -16,6 +21,8 @@ pub struct Maps {
     pub services: i32,
     pub backends: i32,
     pub peers: i32,
+    pub open: i32,
+    pub load: i32,
 }
 
 /// How a hook sees an address.
@@ -33,8 +40,11 @@ const STACK: u8 = 10;
 
 const LOOKUP: i32 = 1;
 const UPDATE: i32 = 2;
+const DELETE: i32 = 3;
 const SOCKET_COOKIE: i32 = 46;
 const NETNS_COOKIE: i32 = 122;
+/// Of an update: there must be nothing yet.
+const ONLY_NEW: i32 = 1;
 
 /// Places on the stack; each key is written whole before it is used.
 mod at {
@@ -46,12 +56,25 @@ mod at {
     pub const SERVICE: i16 = -68;
     /// Socket (two words), address.
     pub const PEER: i16 = -92;
+    /// Network, backend.
+    pub const LOAD: i16 = -112;
+    /// The fewest connections seen, and the index of whose they are.
+    pub const FEWEST: i16 = -116;
+    pub const BEST: i16 = -120;
+    pub const ONE: i16 = -124;
+    pub const IS_FEWEST: i16 = -128;
 }
 
 /// Bits of namespace and address in the longest-prefix key.
 const FULL: i32 = 64 + 128;
 /// In a service's number of backends: the namespace decides which.
 pub const STICKY: u32 = 1 << 31;
+/// There too: whoever has the fewest connections.
+pub const FEWEST: u32 = 1 << 30;
+/// So many backends are looked at for that.
+const LOOKS: i32 = 16;
+const IF_EQUAL: u8 = 0x15;
+const IF_NOT_LESS: u8 = 0x3d;
 /// Multiplies the number of a socket or a namespace: neighbours end far apart.
 const SPREAD: i32 = 0x61c8_8647;
 
@@ -115,6 +138,30 @@ impl Code {
     fn look_up(&mut self, map: i32, key: i16) -> &mut Self {
         self.key(map, key).call(LOOKUP).end_if(0x15, 0, 0)
     }
+    /// `body` is left out when the register compares so with the number, or with register `src`.
+    fn unless(&mut self, jump: u8, dst: u8, src: u8, body: impl FnOnce(&mut Self)) -> &mut Self {
+        let at = self.words.len();
+        self.push(jump, dst, src, 0, 0);
+        body(self);
+        let over = self.words.len() - at - 1;
+        self.words[at] |= (over as u64 & 0xffff) << 16;
+        self
+    }
+    /// `body` runs with the place of the value in register 0, when there is one.
+    fn found(&mut self, map: i32, key: i16, body: impl FnOnce(&mut Self)) -> &mut Self {
+        self.key(map, key).call(LOOKUP).unless(IF_EQUAL, 0, 0, body)
+    }
+    fn update(&mut self, map: i32, key: i16, value: i16, flags: i32) -> &mut Self {
+        self.key(map, key)
+            .copy(3, STACK)
+            .push(0x07, 3, 0, 0, value.into())
+            .number(4, flags)
+            .call(UPDATE)
+    }
+    /// Adds to the 32-bit word that register 0 points to, for all CPUs at once.
+    fn add_there(&mut self, number: i32) -> &mut Self {
+        self.number(1, number).push(0xc3, 0, 1, 0, 0)
+    }
     fn end_if(&mut self, jump: u8, register: u8, imm: i32) -> &mut Self {
         self.exits.push(self.words.len());
         self.push(jump, register, 0, 0, imm)
@@ -161,7 +208,86 @@ fn end(mut code: Code, form: Form) -> Vec<u64> {
     code.finish()
 }
 
-pub fn forward(maps: &Maps, form: Form) -> Vec<u64> {
+/// Register 8 becomes the index, among register 9 many and from register 8 on, of a backend with the fewest connections.
+fn look_for_fewest(code: &mut Code, maps: &Maps) {
+    code.store(STACK, at::BEST, 8)
+        .number(1, -1)
+        .store(STACK, at::FEWEST, 1)
+        .load(1, STACK, at::SERVICE)
+        .store(STACK, at::LOAD, 1);
+    for i in 0..LOOKS {
+        code.copy(1, 8)
+            .push(0x07, 1, 0, 0, i)
+            .push(0x9c, 1, 9, 0, 0)
+            .store(STACK, at::SERVICE + 20, 1)
+            .found(maps.backends, at::SERVICE, |code| {
+                code.copy_address(STACK, at::LOAD + 4, 0, 0)
+                    .key(maps.load, at::LOAD)
+                    .call(LOOKUP)
+                    .number(1, 0)
+                    .unless(IF_EQUAL, 0, 0, |code| {
+                        code.load(1, 0, 0);
+                    })
+                    .load(2, STACK, at::FEWEST)
+                    .unless(IF_NOT_LESS, 1, 2, |code| {
+                        code.store(STACK, at::FEWEST, 1)
+                            .load(1, STACK, at::SERVICE + 20)
+                            .store(STACK, at::BEST, 1);
+                    });
+            });
+    }
+    code.load(8, STACK, at::BEST);
+}
+
+/// The socket counts for the backend that register 9 points to, and no more for another.
+fn count(code: &mut Code, maps: &Maps) {
+    forget(code, maps);
+    let exists = |code: &mut Code| {
+        code.found(maps.load, at::LOAD, |code| {
+            code.add_there(1);
+        });
+    };
+    code.load(1, STACK, at::SERVICE)
+        .store(STACK, at::LOAD, 1)
+        .copy_address(STACK, at::LOAD + 4, 9, 0)
+        .number(1, 1)
+        .store(STACK, at::ONE, 1)
+        .update(maps.load, at::LOAD, at::ONE, ONLY_NEW)
+        .unless(IF_EQUAL, 0, 0, exists)
+        .update(maps.open, at::PEER, at::LOAD, 0)
+        .unless(IF_EQUAL, 0, 0, |code| one_less(code, maps));
+}
+
+/// The socket counts for nobody.
+fn forget(code: &mut Code, maps: &Maps) {
+    code.found(maps.open, at::PEER, |code| {
+        code.load(1, 0, 0)
+            .store(STACK, at::LOAD, 1)
+            .copy_address(STACK, at::LOAD + 4, 0, 4);
+        one_less(code, maps);
+        code.key(maps.open, at::PEER).call(DELETE);
+    });
+}
+
+fn one_less(code: &mut Code, maps: &Maps) {
+    code.found(maps.load, at::LOAD, |code| {
+        code.load(1, 0, 0).unless(IF_EQUAL, 1, 0, |code| {
+            code.add_there(-1);
+        });
+    });
+}
+
+pub fn release(maps: &Maps) -> Vec<u64> {
+    let mut code = Code::default();
+    code.copy(CTX, 1)
+        .of_ctx(SOCKET_COOKIE)
+        .store_wide(at::PEER, 0);
+    forget(&mut code, maps);
+    code.finish()
+}
+
+/// `connects`: it is about connections, which can be counted, and not about single datagrams.
+pub fn forward(maps: &Maps, form: Form, connects: bool) -> Vec<u64> {
     let mut code = begin(form);
     code.of_ctx(NETNS_COOKIE)
         .number(1, FULL)
@@ -186,20 +312,27 @@ pub fn forward(maps: &Maps, form: Form) -> Vec<u64> {
         .push(0x15, 1, 0, 3, 0)
         .of_ctx(NETNS_COOKIE)
         .copy(8, 0)
-        .push(0x57, 9, 0, 0, !STICKY as i32)
+        .copy(1, 9)
+        .push(0x57, 1, 0, 0, FEWEST as i32)
+        .store(STACK, at::IS_FEWEST, 1)
+        .push(0x57, 9, 0, 0, !(STICKY | FEWEST) as i32)
         // 8: hash of the number modulo the number of backends
         .push(0x27, 8, 0, 0, SPREAD)
         .push(0x77, 8, 0, 0, 16)
-        .push(0x9c, 8, 9, 0, 0)
-        .store(STACK, at::SERVICE + 20, 8)
+        .push(0x9c, 8, 9, 0, 0);
+    if connects {
+        code.load(1, STACK, at::IS_FEWEST)
+            .unless(IF_EQUAL, 1, 0, |code| look_for_fewest(code, maps));
+    }
+    code.store(STACK, at::SERVICE + 20, 8)
         .look_up(maps.backends, at::SERVICE)
-        .copy(9, 0)
-        .copy_address(STACK, at::PEER + 8, 9, 0)
-        .key(maps.peers, at::PEER)
-        .copy(3, STACK)
-        .push(0x07, 3, 0, 0, at::ADDRESS.into())
-        .number(4, 0)
-        .call(UPDATE);
+        .copy(9, 0);
+    if connects {
+        code.load(1, STACK, at::IS_FEWEST)
+            .unless(IF_EQUAL, 1, 0, |code| count(code, maps));
+    }
+    code.copy_address(STACK, at::PEER + 8, 9, 0)
+        .update(maps.peers, at::PEER, at::ADDRESS, 0);
     end(code, form)
 }
 

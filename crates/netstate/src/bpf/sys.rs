@@ -15,7 +15,10 @@ const MAP_FD_BY_ID: libc::c_int = 14;
 const INFO_BY_FD: libc::c_int = 15;
 const PROG_QUERY: libc::c_int = 16;
 
+const CGROUP_SOCK: u32 = 9;
 const CGROUP_SOCK_ADDR: u32 = 18;
+/// A socket is closed: the one hook of ours that is not about an address.
+pub const RELEASE_HOOK: u32 = 34;
 /// Others may have programs of their own on the group.
 const ALLOW_MULTI: u32 = 2;
 const REPLACE: u32 = 4;
@@ -170,8 +173,12 @@ impl Map {
 
 /// A program for one hook; the kernel checks it before it takes it.
 pub fn load(instructions: &[u64], hook: u32, name: &str) -> io::Result<OwnedFd> {
+    let kind = match hook {
+        RELEASE_HOOK => CGROUP_SOCK,
+        _ => CGROUP_SOCK_ADDR,
+    };
     let attr = Fields::new()
-        .u32(0, CGROUP_SOCK_ADDR)
+        .u32(0, kind)
         .u32(4, instructions.len() as u32)
         .pointer(8, instructions.as_ptr())
         .pointer(16, c"GPL".as_ptr())
