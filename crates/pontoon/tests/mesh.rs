@@ -228,6 +228,68 @@ fn a_task_is_told_to_stop_as_soon_as_no_node_leads_to_it() {
     world.end();
 }
 
+/// Answers line by line on connections that are kept; told to stop it says so with the next answer on each, and ends.
+const KEEPS: &str = "busybox sh -c \"printf '#!/bin/sh\\nwhile read q; do test -e /stop && echo last && exit; echo more; done\\n' >/serve; \
+    chmod +x /serve; nc -ll -p 80 -e /serve & trap 'touch /stop; sleep 3; exit' TERM; wait\"";
+
+#[test]
+fn kept_connections_lose_no_request_in_an_update() {
+    if is_docker() {
+        return;
+    }
+    let world = World::swarm(&[2, 1]);
+    let (hosts, outside) = (world.all(), world.outside());
+    let manager = &hosts[0];
+    let create = CREATE.replace("--stop-grace-period 0s", "--stop-grace-period 20s");
+    let healthy = "--health-cmd \"echo | nc 127.0.0.1 80 | grep -q .\" \
+        --health-start-period 30s --health-start-interval 200ms --health-interval 5s";
+    manager.ok(&format!(
+        "{create} {healthy} --name keeps -p 8080:80 --replicas 3 {KEEPS}"
+    ));
+    eventually(30, "3/3".to_string(), || replicas(manager, "keeps"));
+    let talks = |at: &Host| {
+        let script = format!(
+            "while exec 3<>/dev/tcp/{}/8080; do while echo q >&3; do read -r -t 5 a <&3 || {{ echo FAILED; break; }}; \
+             echo $a; test $a = last && break; sleep 0.1; done; done; echo FAILED",
+            at.addr
+        );
+        Background::start(&outside, &format!("bash -c '{script}'"))
+    };
+    for host in &hosts {
+        until(10, "the node leads to a task", || {
+            let ask = format!("echo q | busybox nc -w 1 {} 8080", host.addr);
+            outside.sh(&ask).stdout == "more\n"
+        });
+    }
+    let talking: Vec<Background> = hosts.iter().chain(&hosts).map(talks).collect();
+    let said = |what: &str| {
+        let count = |t: &Background| t.output().lines().filter(|l| *l == what).count();
+        talking.iter().map(count).collect::<Vec<_>>()
+    };
+    until(10, "all talk", || said("more").iter().all(|n| *n > 5));
+    manager.ok(
+        "docker service update -d --force --update-parallelism 1 --update-order start-first keeps",
+    );
+    eventually(60, "completed".to_string(), || {
+        manager.ok("docker service inspect -f '{{.UpdateStatus.State}}' keeps")
+    });
+    let before = said("more");
+    until(10, "all talk on", || {
+        said("more")
+            .iter()
+            .zip(&before)
+            .all(|(now, n)| *now > n + 5)
+    });
+    assert!(
+        said("last").iter().sum::<usize>() >= 6,
+        "every connection had to move"
+    );
+    let failed: Vec<String> = talking.iter().map(|t| t.output()).collect();
+    assert_eq!(said("FAILED").iter().sum::<usize>(), 0, "{failed:?}");
+    drop(talking);
+    world.end();
+}
+
 #[test]
 fn a_node_that_is_lost_takes_no_request_with_it() {
     if is_docker() {
