@@ -52,6 +52,14 @@ pub fn sysctl(data: &[u8]) {
     }
 }
 
+/// Whatever a raw ICMP socket hears, of either family.
+pub fn icmp(data: &[u8]) {
+    for v6 in [false, true] {
+        let about = fuzzing::icmp(v6, data);
+        assert!(!about || data.len() >= 8);
+    }
+}
+
 /// Whoever sits behind 127.0.0.11.
 pub fn answer(data: &[u8]) {
     if let Some(found) = fuzzing::answer(data) {

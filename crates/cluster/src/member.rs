@@ -213,6 +213,8 @@ impl Inner {
             manager.clone(),
             executor.clone(),
         ));
+        let (networks, vtep) = (self.networks.clone(), addresses.data_path);
+        followers.spawn(async move { networks.follow_paths(vtep).await });
         if let Some(manager) = &manager {
             let store = manager.control().store().clone();
             followers.spawn(events::publish(store, self.engine.events().clone()));

@@ -69,7 +69,7 @@ impl Default for Config {
 /// Something that happened to a network, for `docker events`.
 #[derive(Clone, Debug)]
 pub struct NetworkEvent {
-    /// create, connect, disconnect, destroy, remove, prune
+    /// create, connect, disconnect, destroy, remove, prune, and path_mtu, which is ours
     pub action: &'static str,
     pub network_id: String,
     pub attributes: BTreeMap<String, String>,
@@ -118,13 +118,18 @@ impl Inner {
     }
 
     pub fn emit(&self, action: &'static str, network: &Network, container: Option<&str>) {
-        let mut attributes = BTreeMap::from([
-            ("name".to_string(), network.name.clone()),
-            ("type".to_string(), network.driver.clone()),
-        ]);
-        if let Some(container) = container {
-            attributes.insert("container".into(), container.into());
-        }
+        let container = container.map(|c| ("container".to_string(), c.to_string()));
+        self.emit_with(action, network, container.into_iter().collect());
+    }
+
+    pub fn emit_with(
+        &self,
+        action: &'static str,
+        network: &Network,
+        mut attributes: BTreeMap<String, String>,
+    ) {
+        attributes.insert("name".into(), network.name.clone());
+        attributes.insert("type".into(), network.driver.clone());
         self.tell(NetworkEvent {
             action,
             network_id: network.id.clone(),

@@ -206,6 +206,10 @@ pub trait Driver: Send + Sync + 'static {
     ) -> Vec<Row> {
         Vec::new()
     }
+    /// The longest packet that the network sends to other hosts when their paths carry it; `None`: it sends none of its own.
+    fn full_size(&self, _network: &Network) -> Option<u32> {
+        None
+    }
     /// The way to an endpoint on another host, by one of its addresses.
     fn peer_rows(&self, _network: &Network, _peer: &Peer, _address: IpAddr) -> Vec<Row> {
         Vec::new()

@@ -9,6 +9,11 @@ pub fn sysctl(text: &str) -> Option<[&str; 3]> {
     options::parsed(text)
 }
 
+/// What a raw ICMP socket has received: whether it is about an echo request.
+pub fn icmp(v6: bool, packet: &[u8]) -> bool {
+    crate::icmp::read(v6, packet).is_some()
+}
+
 /// The addresses in what a resolver answers to `pontoon network explain`.
 pub fn answer(packet: &[u8]) -> Option<Vec<IpAddr>> {
     explain::addresses(packet)

@@ -24,3 +24,8 @@ fn sysctl() {
 fn answer() {
     corpus::replay("cnm_answer", targets::answer);
 }
+
+#[test]
+fn icmp() {
+    corpus::replay("cnm_icmp", targets::icmp);
+}

@@ -206,6 +206,10 @@ impl Driver for Overlay {
         mesh::task_rows(network, endpoint, ports, answers, sandbox)
     }
 
+    fn full_size(&self, network: &Network) -> Option<u32> {
+        Some(options::mtu(network).ok()?.unwrap_or(UNDERLAY_MTU))
+    }
+
     fn peer_rows(&self, network: &Network, peer: &Peer, address: IpAddr) -> Vec<Row> {
         let Some((i, _)) = link_of(network, address) else {
             tracing::debug!(network = %network.id, %address, "peer is in none of the network's subnets");

@@ -127,10 +127,25 @@ impl Lab {
         self.apply()
     }
 
-    /// Ends all partitions and losses.
+    /// The router passes on no longer packets than these, and tells senders so.
+    pub fn narrow(&mut self, mtu: u32) -> Result<()> {
+        self.state.router_mtu = Some(mtu);
+        self.apply()
+    }
+
+    /// Longer packets to and from the host are lost, and nobody is told; those of TCP get through.
+    pub fn swallow(&mut self, host: &str, longer_than: u32) -> Result<()> {
+        self.state.address(host)?;
+        self.state.swallowed.insert(host.to_string(), longer_than);
+        self.apply()
+    }
+
+    /// Ends all partitions and losses, and paths are wide again.
     pub fn heal(&mut self) -> Result<()> {
         self.state.cuts.clear();
         self.state.loss.clear();
+        self.state.router_mtu = None;
+        self.state.swallowed.clear();
         self.apply()
     }
 
@@ -143,6 +158,7 @@ impl Lab {
 
     fn apply(&self) -> Result<()> {
         underlay::apply_faults(&self.state)?;
+        underlay::apply_router_mtu(&self.state)?;
         self.state.save()
     }
 

@@ -22,6 +22,12 @@ pub(crate) struct State {
     pub cuts: Vec<BTreeSet<String>>,
     /// Percent of packets lost, by host.
     pub loss: BTreeMap<String, u8>,
+    /// The longest packet that the router passes on, when it is less than what the wires carry.
+    #[serde(default)]
+    pub router_mtu: Option<u32>,
+    /// The longest UDP or ICMP packet that is not lost, by host.
+    #[serde(default)]
+    pub swallowed: BTreeMap<String, u32>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,6 +66,8 @@ impl State {
             hosts: hosts.collect(),
             cuts: Vec::new(),
             loss: BTreeMap::new(),
+            router_mtu: None,
+            swallowed: BTreeMap::new(),
         })
     }
 

@@ -62,6 +62,19 @@ pub(crate) fn apply_faults(state: &State) -> Result<()> {
         .context("cannot program the lab's switch")
 }
 
+pub(crate) fn apply_router_mtu(state: &State) -> Result<()> {
+    let mtu = state.router_mtu;
+    let mtu = mtu.map_or_else(String::new, |mtu| format!("mtu {mtu}"));
+    let mut routes = String::new();
+    for segment in state.segments() {
+        writeln!(
+            routes,
+            "route replace 198.18.{segment}.0/24 dev eth{segment} proto kernel scope link src 198.18.{segment}.1 {mtu}"
+        )?;
+    }
+    ip(&netns(&state.name, ROUTER), &routes)
+}
+
 fn faults(state: &State) -> Result<String> {
     let mut cut = String::new();
     for (from, _) in state.stations() {
@@ -85,6 +98,16 @@ fn faults(state: &State) -> Result<String> {
                 loss,
                 "{side} {host} numgen random mod 100 <= {} drop",
                 percent - 1
+            )?;
+        }
+    }
+    // What is longer than the wire carries is a bundle of packets that the kernel has not cut yet.
+    for (host, most) in &state.swallowed {
+        for side in ["iifname", "oifname"] {
+            writeln!(
+                loss,
+                "{side} {host} ip protocol {{ udp, icmp }} ip length {}-1500 drop",
+                most + 1
             )?;
         }
     }

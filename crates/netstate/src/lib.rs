@@ -41,6 +41,7 @@ use rustix::event::EventfdFlags;
 use tokio::sync::oneshot;
 
 use crate::core::{Core, Counters, Job};
+pub use apply::forget_paths;
 pub use error::Error;
 pub use flows::Flows;
 pub use row::*;

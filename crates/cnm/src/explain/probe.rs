@@ -6,12 +6,10 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::icmp::{self, Heard};
+
 const TRIES: u16 = 2;
 const PATIENCE: Duration = Duration::from_millis(700);
-const ECHO: u8 = 8;
-const ECHO_REPLY: u8 = 0;
-const ECHO_6: u8 = 128;
-const ECHO_REPLY_6: u8 = 129;
 
 /// What an echo request met.
 pub(super) enum Echo {
@@ -71,7 +69,7 @@ fn attempt(to: IpAddr) -> io::Result<Option<Duration>> {
                 }
                 Err(e) => return Err(e),
             };
-            if answers(to.is_ipv6(), &buffer[..length], &request) {
+            if answers(to.is_ipv6(), &buffer[..length], sequence) {
                 return Ok(Some(began.elapsed()));
             }
         }
@@ -79,44 +77,17 @@ fn attempt(to: IpAddr) -> io::Result<Option<Duration>> {
     Ok(None)
 }
 
-fn request(v6: bool, sequence: u16) -> [u8; 16] {
-    let mut packet = [0; 16];
-    packet[0] = if v6 { ECHO_6 } else { ECHO };
-    // Who asks, and a tail that nobody else's request has.
-    let who = std::process::id().to_be_bytes();
-    packet[4..6].copy_from_slice(&who[2..]);
-    packet[6..8].copy_from_slice(&sequence.to_be_bytes());
-    packet[8..].copy_from_slice(b"pontoon?");
-    if !v6 {
-        // For ICMPv6 the kernel does this.
-        let sum = checksum(&packet);
-        packet[2..4].copy_from_slice(&sum.to_be_bytes());
-    }
-    packet
+fn request(v6: bool, sequence: u16) -> Vec<u8> {
+    icmp::request(v6, who(), sequence, 2 * icmp::HEADER)
 }
 
-fn checksum(packet: &[u8]) -> u16 {
-    let words = packet
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let sum: u32 = words.sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !((folded & 0xffff) + (folded >> 16)) as u16
+fn answers(v6: bool, packet: &[u8], sequence: u16) -> bool {
+    let id = who();
+    icmp::read(v6, packet) == Some(Heard::Reply { id, sequence })
 }
 
-/// An IPv4 raw socket gives the IP header as well.
-fn answers(v6: bool, packet: &[u8], request: &[u8]) -> bool {
-    let (skip, reply) = match v6 {
-        true => (0, ECHO_REPLY_6),
-        false => {
-            let header = packet.first().map_or(0, |b| usize::from(b & 0x0f) * 4);
-            (header, ECHO_REPLY)
-        }
-    };
-    let Some(icmp) = packet.get(skip..) else {
-        return false;
-    };
-    icmp.first() == Some(&reply) && icmp.get(4..) == Some(&request[4..])
+fn who() -> u16 {
+    std::process::id() as u16
 }
 
 fn neighbour(ip: IpAddr) -> Neighbour {
@@ -148,18 +119,13 @@ mod tests {
     #[test]
     fn a_reply_is_told_from_other_packets() {
         let ask = request(false, 1);
-        assert_eq!(
-            checksum(&ask),
-            0,
-            "a packet with its checksum adds up to nothing"
-        );
         let mut packet = [[0x45; 1].as_slice(), &[0; 19], &ask].concat();
-        assert!(!answers(false, &packet, &ask), "the request itself");
-        packet[20] = ECHO_REPLY;
-        assert!(answers(false, &packet, &ask));
-        assert!(!answers(false, &packet, &request(false, 2)));
-        assert!(!answers(false, &packet[..30], &ask));
-        assert!(!answers(false, &[], &ask));
+        assert!(!answers(false, &packet, 1), "the request itself");
+        packet[20] = 0;
+        assert!(answers(false, &packet, 1));
+        assert!(!answers(false, &packet, 2));
+        assert!(!answers(false, &packet[..27], 1));
+        assert!(!answers(false, &[], 1));
         assert!(matches!(
             echo([127, 0, 0, 1].into()),
             Echo::Answered(_) | Echo::Failed(_)

@@ -27,7 +27,7 @@ use crate::nft::{Base, BaseKind, Chain, Family, Hook, Table};
 use crate::rt::link;
 use crate::{Error, Ns, Row};
 
-pub use sysctl::read_all as read_sysctls;
+pub use sysctl::{forget_paths, read_all as read_sysctls};
 
 /// Everything that we hold of the kernel.
 pub struct Kernel {
