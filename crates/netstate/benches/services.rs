@@ -89,8 +89,8 @@ fn nth(first: Ipv4Addr, n: u32) -> Ipv4Addr {
 fn row(i: u32, backends: u32) -> Row {
     Row::Service {
         network: NETWORK,
-        address: nth(SERVICE, i),
-        backends: (0..backends).map(|b| nth(BACKEND, b)).collect(),
+        address: nth(SERVICE, i).into(),
+        backends: (0..backends).map(|b| nth(BACKEND, b).into()).collect(),
         choice: Choice::Any,
     }
 }
