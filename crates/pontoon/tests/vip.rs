@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::background::Background;
 use common::container::{pings, resolve, run};
@@ -162,6 +162,11 @@ fn labels_choose_among_tasks() {
         ));
         eventually(20, "3/3".to_string(), || replicas(manager, name));
     }
+    let keeps = "busybox nc -ll -p 80 -e sh -c \"hostname; cat\"";
+    manager.ok(&format!(
+        "{CREATE} --name least --label pontoon.balance.leastconn=true --network app --mode global {keeps}"
+    ));
+    eventually(20, "3/3".to_string(), || replicas(manager, "least"));
     for (i, host) in hosts.iter().enumerate() {
         let client = format!("c{i}");
         for name in ["near", "sticky"] {
@@ -175,6 +180,18 @@ fn labels_choose_among_tasks() {
             askers(host, &client, "near", 20)
         });
         assert_eq!(askers(host, &client, "sticky", 20).len(), 1);
+        // One after the other, and all are kept open.
+        until(5, "all tasks are known", || {
+            resolve(host, &client, "tasks.least").len() == 3
+        });
+        let open = "for i in $(seq 6); do (sleep 20 | nc least 80 >/tmp/$i &) >/dev/null 2>&1; \
+            for n in $(seq 100); do test -s /tmp/$i && break; sleep 0.05; done; done; cat /tmp/?";
+        let held = host.ok(&format!("docker exec {client} sh -c '{open}'"));
+        let mut tasks = BTreeMap::<&str, usize>::new();
+        for task in held.lines() {
+            *tasks.entry(task).or_default() += 1;
+        }
+        assert_eq!(tasks.values().collect::<Vec<_>>(), [&2, &2, &2], "{held}");
         assert_eq!(askers(host, &client, "web", 40).len(), 3);
     }
     world.end();
