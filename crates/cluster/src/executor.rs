@@ -186,20 +186,23 @@ impl Executor for NodeExecutor {
     }
 }
 
-/// The ingress network, and the node's address there.
-fn ingress_place(node: &pb::Node) -> Result<Option<(SwarmNetwork, IpNet)>> {
+/// The ingress network, and the node's addresses there.
+fn ingress_place(node: &pb::Node) -> Result<Option<(SwarmNetwork, Vec<IpNet>)>> {
     let ingress = node.attachments.iter().find_map(|a| {
         let network = a.network.as_ref()?;
         let is = network.spec.as_ref().is_some_and(|s| s.ingress);
-        Some((network, a.addresses.first()?)).filter(|_| is)
+        Some((network, &a.addresses)).filter(|_| is && !a.addresses.is_empty())
     });
-    let Some((network, address)) = ingress else {
+    let Some((network, addresses)) = ingress else {
         return Ok(None);
     };
-    let bad = |_| Error::invalid(format!("invalid address of this node: \"{address}\""));
-    let address = address.parse().map_err(bad)?;
+    let read = |address: &String| {
+        let bad = |_| Error::invalid(format!("invalid address of this node: \"{address}\""));
+        address.parse().map_err(bad)
+    };
+    let addresses = addresses.iter().map(read).collect::<Result<_>>()?;
     let network = convert::swarm_network(network, node.vxlanudp_port)?;
-    Ok(Some((network, address)))
+    Ok(Some((network, addresses)))
 }
 
 fn memory_bytes() -> i64 {

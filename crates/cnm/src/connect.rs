@@ -148,6 +148,9 @@ impl Inner {
         let gateway = self.state().driver(network)?.gateway(network);
         if gateway == Gateway::Shared && !network.internal {
             self.ensure_gateway_bridge().await?;
+            if network.ingress && network.enable_ipv6 {
+                self.widen_gateway_bridge().await?;
+            }
         }
         let mut touched = vec![network.id.clone()];
         touched.extend(

@@ -97,7 +97,7 @@ pub struct MeshPort {
     pub protocol: String,
     pub first: u16,
     pub last: u16,
-    /// Healthy tasks, and whether they answer a client through the node that it asked.
+    /// Healthy tasks by all their addresses, and whether they answer a client through the node that it asked.
     pub backends: BTreeMap<IpAddr, bool>,
     /// They see the node's address all the same.
     pub concealed: bool,
@@ -236,12 +236,13 @@ pub trait Driver: Send + Sync + 'static {
     fn mesh_rows(&self, _network: &Network, _port: &MeshPort, _sandbox: &Ns) -> Vec<Row> {
         Vec::new()
     }
-    /// What a task does with packets of the mesh. `answers`: where its packets to anywhere come from; `None` where it
+    /// What a task does with packets of the mesh to its address `own`. `answers`: where its packets to anywhere come from; `None` where it
     /// cannot answer clients by the way that they came.
     fn task_rows(
         &self,
         _network: &Network,
         _endpoint: &Endpoint,
+        _own: IpNet,
         _ports: &[Mapping],
         _answers: Option<IpAddr>,
         _sandbox: &Ns,

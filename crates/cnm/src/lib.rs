@@ -36,6 +36,7 @@ pub mod driver;
 mod explain;
 mod filter;
 pub mod fuzzing;
+mod gateway_bridge;
 mod grants;
 mod icmp;
 mod inspect;

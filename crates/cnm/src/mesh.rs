@@ -1,17 +1,18 @@
 //! The routing mesh on this node: a sandbox of its own on the ingress network, its entry, and the ports that lead there.
 //!
-//! The entry is a sandbox like a container's, without a container: an endpoint with the node's address on the ingress
+//! The entry is a sandbox like a container's, without a container: an endpoint with the node's addresses on the ingress
 //! network, and one on `docker_gwbridge`. What is published there is what tasks anywhere announce.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use engine_types::network::{EndpointIPAMConfig, EndpointSettings};
+use engine_types::network::EndpointSettings;
 use engine_types::{Error, Result};
 use ipnet::IpNet;
 use netstate::{Flows, Ns, Row};
 use socket2::Socket;
 
+use crate::address::as_requested;
 use crate::controller::Inner;
 use crate::driver::{Driver, MeshPort};
 use crate::kernel::run_in;
@@ -26,15 +27,15 @@ use crate::{ConnectRequest, Controller, SandboxSpec, SwarmNetwork};
 pub(crate) type MeshPorts = BTreeMap<(String, u16, u16), Vec<Socket>>;
 
 impl Controller {
-    /// This node's place in the mesh: the ingress network, and the address that the managers gave the node there. `None`
+    /// This node's place in the mesh: the ingress network, and the addresses that the managers gave the node there. `None`
     /// outside of a swarm, and while the swarm has no such network.
-    pub async fn set_ingress(&self, place: Option<(SwarmNetwork, IpNet)>) -> Result<()> {
+    pub async fn set_ingress(&self, place: Option<(SwarmNetwork, Vec<IpNet>)>) -> Result<()> {
         let inner = &self.0;
-        let is = place.as_ref().map(|(n, address)| (n.id.clone(), *address));
+        let is = place.as_ref().map(|(n, own)| (n.id.clone(), own.clone()));
         let was = inner.state().entry().and_then(|record| {
             let mut inside = record.endpoints.iter().filter(|e| !e.is_gateway);
             let inside = inside.next()?;
-            Some((inside.network.clone(), inside.ipv4?))
+            Some((inside.network.clone(), inside.addresses().collect()))
         });
         if is != was {
             for error in self.sandbox_remove(ENTRY).await {
@@ -46,18 +47,18 @@ impl Controller {
                 tracing::debug!(network = former, %error, "former ingress network stays on this node");
             }
         }
-        if let Some((network, address)) = place {
+        if let Some((network, own)) = place {
             let id = network.id.clone();
             self.swarm_network(network).await?;
             if is != was {
-                self.make_entry(id, address).await?;
+                self.make_entry(id, own).await?;
             }
         }
         inner.hold_mesh_ports(&[]).await;
         Ok(())
     }
 
-    async fn make_entry(&self, network: String, address: IpNet) -> Result<()> {
+    async fn make_entry(&self, network: String, own: Vec<IpNet>) -> Result<()> {
         let spec = SandboxSpec {
             container_id: ENTRY.into(),
             container_name: "ingress-endpoint".into(),
@@ -67,10 +68,7 @@ impl Controller {
         let request = ConnectRequest {
             network,
             settings: EndpointSettings {
-                ipam_config: Some(EndpointIPAMConfig {
-                    ipv4_address: address.addr().to_string(),
-                    ..EndpointIPAMConfig::default()
-                }),
+                ipam_config: Some(as_requested(own)),
                 ..EndpointSettings::default()
             },
             preallocated: true,
@@ -95,9 +93,6 @@ impl State {
     fn mesh_ports(&self, network: &str) -> Vec<MeshPort> {
         let mut ports = BTreeMap::<(String, u16), (MeshPort, Tasks)>::new();
         self.each_task(network, |record, distance| {
-            let Some(IpAddr::V4(backend)) = record.address else {
-                return;
-            };
             for port in &record.service.ingress_ports {
                 let key = (port.protocol.clone(), port.published);
                 let (behind, tasks) = ports.entry(key).or_insert_with(|| {
@@ -111,7 +106,9 @@ impl State {
                     };
                     (port, Tasks::default())
                 });
-                tasks.add(backend.into(), record, distance);
+                for backend in record.addresses() {
+                    tasks.add(backend, record, distance);
+                }
                 // Tasks from before and after a change of their service may differ.
                 behind.concealed |= port.concealed;
                 if behind.within != port.within {
@@ -138,18 +135,26 @@ impl State {
         let entry = self.entry().filter(|_| self.host.firewall.ipv4)?;
         let (inside, ns) = (entry.endpoint_on(&network.id)?, entry.ns()?);
         let outside = entry.endpoints.iter().find(|e| e.is_gateway)?;
+        let ipv6 = inside.ipv6.is_some() && self.host.firewall.ipv6;
+        let outside = &Endpoint {
+            ipv6: outside.ipv6.filter(|_| ipv6),
+            ..outside.clone()
+        };
+        let ipv6 = outside.ipv6.is_some();
         let bridge = self.network(&outside.network).ok()?;
         let host = self.driver(bridge).ok()?;
         let subnets: Vec<IpNet> = network.pools.iter().map(|p| p.subnet).collect();
         let mut own = driver.entry_rows(network, inside, outside, &ns);
         own.extend(host.concealed_rows(bridge, outside, &subnets));
         let mut rows = Rows::from([(format!("mesh/{}", network.id), own)]);
-        for port in self.mesh_ports(&network.id) {
+        for mut port in self.mesh_ports(&network.id) {
+            port.backends.retain(|backend, _| backend.is_ipv4() || ipv6);
             let mut of_port = driver.mesh_rows(network, &port, &ns);
-            let mapping = published(&port);
+            let any = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
+            let [mapping, v6] = any.map(|any| published(&port, any));
             of_port.extend(match &port.within {
-                Some(within) => host.publish_within_rows(bridge, outside, &mapping, within),
-                None => host.publish_rows(bridge, outside, &[mapping]),
+                Some(net) => host.publish_within_rows(bridge, outside, &mapping, net),
+                None => host.publish_rows(bridge, outside, &[mapping, v6]),
             });
             rows.insert(format!("mesh/{}/{}", network.id, port.name()), of_port);
         }
@@ -165,23 +170,29 @@ impl State {
         ns: &Ns,
     ) -> Vec<Row> {
         let ports = endpoint.service.as_ref().map(|s| &s.ingress_ports[..]);
-        let (Some(ports), Some(own), Ok(driver)) = (ports, endpoint.ipv4, self.driver(network))
-        else {
+        let (Some(ports), Ok(driver)) = (ports, self.driver(network)) else {
             return Vec::new();
         };
-        let gateway = self.gateway_of(record, false).and_then(|(e, _)| e.ipv4);
-        let answers = gateway.unwrap_or(own).addr();
-        let answers = self.host.steers.then_some(answers);
-        let ports = of_mesh(ports, own.addr());
-        driver.task_rows(network, endpoint, &ports, answers, ns)
+        let of_family = |own: IpNet| {
+            let v6 = own.addr().is_ipv6();
+            let gateway = self.gateway_of(record, v6).and_then(|(e, _)| e.address(v6));
+            let answers = gateway.unwrap_or(own).addr();
+            let answers = self.host.steers.then_some(answers);
+            let ports = of_mesh(ports, own.addr());
+            driver.task_rows(network, endpoint, own, &ports, answers, ns)
+        };
+        let mut rows: Vec<Row> = endpoint.addresses().flat_map(of_family).collect();
+        rows.sort();
+        rows.dedup();
+        rows
     }
 }
 
-fn published(port: &MeshPort) -> Mapping {
+fn published(port: &MeshPort, host_ip: IpAddr) -> Mapping {
     Mapping {
         protocol: port.protocol.clone(),
         target: port.first,
-        host_ip: Ipv4Addr::UNSPECIFIED.into(),
+        host_ip,
         host_port: Some(port.first),
         count: port.last - port.first + 1,
     }
@@ -229,8 +240,9 @@ impl Inner {
             unheld.collect()
         };
         let udp = new.iter().filter(|(protocol, ..)| protocol == "udp");
-        let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-        let flows: Vec<_> = udp.map(|(_, a, b)| Flows::ToUdp(any, *a, *b)).collect();
+        let any = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
+        let flows = udp.flat_map(|(_, a, b)| any.map(|any| Flows::ToUdp(any, *a, *b)));
+        let flows: Vec<_> = flows.collect();
         if !flows.is_empty() {
             self.forget_in_mesh(flows.clone()).await;
             self.forget_in(Ns::Host, flows).await;

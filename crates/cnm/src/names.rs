@@ -58,9 +58,12 @@ impl State {
             return None;
         }
         let (name, others) = endpoint.names.split_first()?;
-        let mut addresses = endpoint.addresses().map(|a| a.addr());
         let service = endpoint.service.clone().unwrap_or_default();
         let of_mesh = !service.ingress_ports.is_empty();
+        // Who has no way to anybody answers nobody.
+        let answers = |a: &IpAddr| !of_mesh || self.gateway_of(record, a.is_ipv6()).is_some();
+        let addresses = endpoint.addresses().map(|a| a.addr());
+        let mut addresses = addresses.filter(|a| a.is_ipv4() || answers(a));
         Some(NameRecord {
             name: name.clone(),
             task_aliases: others.to_vec(),

@@ -9,9 +9,8 @@ use engine_types::{Error, Result};
 use tokio::sync::watch;
 
 use crate::controller::Inner;
-use crate::create::random_id;
 use crate::model::{Network, Pool, Scope};
-use crate::state::{Entry, GATEWAY_BRIDGE};
+use crate::state::Entry;
 use crate::store::{NAMES, PEERS, VTEP};
 use crate::{Controller, NameRecord, OverlayView, Peer, SwarmNetwork, SwarmNetworks};
 
@@ -252,36 +251,6 @@ impl Inner {
         self.make_network(network.id, &network.name, options)
             .await
             .map(drop)
-    }
-
-    /// `docker_gwbridge`, unless somebody made it before us.
-    pub async fn ensure_gateway_bridge(&self) -> Result<()> {
-        let _turn = self.needed_turn.lock().await;
-        let exists = |e: &Entry| e.network.name == GATEWAY_BRIDGE;
-        if self.state().networks.values().any(exists) {
-            return Ok(());
-        }
-        let option = |(key, value): (&str, &str)| {
-            (
-                format!("com.docker.network.bridge.{key}"),
-                value.to_string(),
-            )
-        };
-        let options = [
-            ("name", GATEWAY_BRIDGE),
-            ("enable_icc", "false"),
-            ("enable_ip_masquerade", "true"),
-        ];
-        let options = CreateOptions {
-            driver: "bridge".into(),
-            options: Some(options.into_iter().map(option).collect()),
-            ..CreateOptions::default()
-        };
-        let network = self
-            .make_network(random_id()?, GATEWAY_BRIDGE, options)
-            .await?;
-        self.emit("create", &network, None);
-        Ok(())
     }
 
     /// Answers, and the ways to services, are what the networks' names say. False where the kernel has others still.

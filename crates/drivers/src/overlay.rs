@@ -199,11 +199,12 @@ impl Driver for Overlay {
         &self,
         network: &Network,
         endpoint: &Endpoint,
+        own: IpNet,
         ports: &[Mapping],
         answers: Option<IpAddr>,
         sandbox: &Ns,
     ) -> Vec<Row> {
-        mesh::task_rows(network, endpoint, ports, answers, sandbox)
+        mesh::task_rows(network, endpoint, own.addr(), ports, answers, sandbox)
     }
 
     fn full_size(&self, network: &Network) -> Option<u32> {

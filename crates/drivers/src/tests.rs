@@ -489,6 +489,7 @@ fn overlay_mesh() {
         count,
     };
     let ports = [mapping(8080, 80, 1), mapping(8000, 9000, 11)];
+    let own = "10.0.0.5/24".parse().unwrap();
     let parts = [
         Overlay.entry_rows(&net, &endpoint("10.0.0.2/24", None), &outside, &sandbox()),
         Bridge.concealed_rows(&net, &outside, &["10.0.0.0/24".parse().unwrap()]),
@@ -501,8 +502,60 @@ fn overlay_mesh() {
         Overlay.mesh_rows(&net, &port(8080, 8080), &sandbox()),
         Overlay.mesh_rows(&net, &port(8000, 8010), &sandbox()),
         Overlay.endpoint_rows(&net, &task, &sandbox()),
-        Overlay.task_rows(&net, &task, &ports, Some(ip("172.18.0.3")), &sandbox()),
-        Overlay.task_rows(&net, &task, &ports[..1], None, &sandbox()),
+        Overlay.task_rows(&net, &task, own, &ports, Some(ip("172.18.0.3")), &sandbox()),
+        Overlay.task_rows(&net, &task, own, &ports[..1], None, &sandbox()),
+    ];
+    insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));
+}
+
+/// The same for IPv6, beside it.
+#[test]
+fn overlay_mesh_with_both_families() {
+    let mut net = network("overlay", &[]);
+    net.ingress = true;
+    net.pools = vec![
+        pool("10.0.0.0/24", "10.0.0.1", Some(4096)),
+        pool("fd10::/64", "fd10::1", None),
+    ];
+    let outside = Endpoint {
+        ifname: "eth1".into(),
+        ..endpoint("172.18.0.2/16", Some("fd18::2/64"))
+    };
+    let inside = endpoint("10.0.0.2/24", Some("fd10::2/64"));
+    let port = cnm::driver::MeshPort {
+        protocol: "tcp".into(),
+        first: 8080,
+        last: 8080,
+        backends: [(ip("10.0.0.5"), true), (ip("fd10::5"), true)].into(),
+        concealed: false,
+        within: None,
+    };
+    let mut task = endpoint("10.0.0.5/24", Some("fd10::5/64"));
+    task.service = Some(cnm::ServiceBinding {
+        virtual_ip: "10.0.0.4".into(),
+        virtual_ip_v6: "fd10::4".into(),
+        ..Default::default()
+    });
+    let mapping = |host_ip, target| Mapping {
+        protocol: "tcp".into(),
+        target,
+        host_ip: ip(host_ip),
+        host_port: Some(8080),
+        count: 1,
+    };
+    let own = "fd10::5/64".parse().unwrap();
+    let to = [mapping("fd10::5", 80)];
+    let parts = [
+        Overlay.entry_rows(&net, &inside, &outside, &sandbox()),
+        Bridge.concealed_rows(&net, &outside, &["fd10::/64".parse().unwrap()]),
+        Bridge.publish_within_rows(
+            &net,
+            &outside,
+            &mapping("0.0.0.0", 8080),
+            &"fc00::/7".parse().unwrap(),
+        ),
+        Overlay.mesh_rows(&net, &port, &sandbox()),
+        Overlay.task_rows(&net, &task, own, &to, Some(ip("fd18::3")), &sandbox()),
     ];
     insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));
 }

@@ -32,7 +32,7 @@ pub enum Item {
     Route(IpNet, u32),
     RouteLocalhost(String),
     /// Mark, mask and table.
-    MarkRule(u32, u32, u32),
+    MarkRule(bool, u32, u32, u32),
     Neighbour(String, IpAddr),
     Client(IpNet),
     Service(u32, IpAddr),
@@ -103,10 +103,11 @@ impl Row {
             Row::RouteLocalhost { ns, link } => (ns, Item::RouteLocalhost(link.clone())),
             Row::MarkRule {
                 ns,
+                v6,
                 mark,
                 mask,
                 table,
-            } => (ns, Item::MarkRule(*mark, *mask, *table)),
+            } => (ns, Item::MarkRule(*v6, *mark, *mask, *table)),
             Row::Client { ns, subnet, .. } => (ns, Item::Client(*subnet)),
             Row::Service {
                 network, address, ..

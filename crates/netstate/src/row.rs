@@ -70,9 +70,10 @@ pub enum Row {
         ns: Ns,
         link: String,
     },
-    /// IPv4 packets whose mark under `mask` is `mark` are routed by `table`.
+    /// Packets of the family whose mark under `mask` is `mark` are routed by `table`.
     MarkRule {
         ns: Ns,
+        v6: bool,
         mark: u32,
         mask: u32,
         table: u32,

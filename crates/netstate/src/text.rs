@@ -73,12 +73,14 @@ impl Display for Row {
             Row::RouteLocalhost { ns, link } => write!(f, "localhost by dev {link}{}", In(ns)),
             Row::MarkRule {
                 ns,
+                v6,
                 mark,
                 mask,
                 table,
             } => write!(
                 f,
-                "rule fwmark {mark:#x}/{mask:#x} lookup {table}{}",
+                "rule{} fwmark {mark:#x}/{mask:#x} lookup {table}{}",
+                if *v6 { " -6" } else { "" },
                 In(ns)
             ),
             Row::Client {

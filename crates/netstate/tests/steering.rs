@@ -109,6 +109,7 @@ fn steering() -> Vec<Row> {
     rows.extend([
         Row::MarkRule {
             ns: ns.clone(),
+            v6: false,
             mark: u32::from_ne_bytes([10, 1, 0, 0]),
             mask: u32::from_ne_bytes([255, 255, 255, 0]),
             table: 100,

@@ -4,11 +4,13 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use common::container::{address_v6, answers_v6, pid, resolve_v6, run};
+use common::mesh::{Answers, ask, only};
 use common::refusal::{check, row};
 use common::swarm::{CREATE, replicas};
-use common::{Shell as _, World, eventually, is_docker, until};
+use common::{Shell as _, World, eventually, init, is_docker, join, until};
 use lab::Host;
 
 /// Neighbour solicitations that came to a namespace.
@@ -177,5 +179,101 @@ fn a_service_has_an_address_of_each_family() {
     let seen = asked(&hosts[2], "docker exec c2");
     assert!(seen.len() == 1 && !seen.contains("FAILED"), "{seen:?}");
     assert!(answers_v6(&hosts[2], "c2", "web", 56));
+    world.end();
+}
+
+/// As the mesh's, for both families.
+fn server() -> String {
+    common::mesh::SERVER.replace("0.0.0.0:80", "[::]:80")
+}
+
+/// With addresses as everybody writes them.
+fn asked(host: &Host, at: &str) -> Answers {
+    let bare = |text: String| text.replace(['[', ']'], "").replace("::ffff:", "");
+    let answers = ask(host, "", at, 8080, 20);
+    Answers {
+        clients: answers.clients.into_iter().map(bare).collect(),
+        ..answers
+    }
+}
+
+/// Nobody listens there, and says so.
+fn refuses(host: &Host, at: &str) {
+    let start = Instant::now();
+    assert_ne!(
+        host.sh(&format!("busybox nc -w 5 {at} 8080 </dev/null"))
+            .status,
+        0
+    );
+    assert!(start.elapsed().as_secs() < 4, "{at} is silent");
+}
+
+#[test]
+fn published_ports_answer_by_ipv6_and_the_task_sees_the_client() {
+    if is_docker() {
+        return;
+    }
+    let world = World::new(&[3]);
+    let [h1, h2, client] = world.hosts();
+    let at = |number: usize| format!("fd99::{number}");
+    for (i, host) in (1..).zip([&h1, &h2, &client]) {
+        host.ok(&format!("ip -6 addr add {}/64 dev eth0 nodad", at(i)));
+    }
+    init(&h1);
+    join(&h2, &h1);
+    let nodes = [h1.clone(), h2.clone()];
+    let serve = |replicas_wanted: &str| {
+        let server = server();
+        h1.ok(&format!(
+            "{CREATE} --name web -p 8080:80 --replicas {replicas_wanted} {server}"
+        ));
+        let all = format!("{replicas_wanted}/{replicas_wanted}");
+        eventually(30, all, || replicas(&h1, "web"));
+    };
+    // The usual ingress network is of IPv4, and IPv6 is refused.
+    serve("1");
+    until(10, "IPv4 answers", || {
+        asked(&client, &h2.addr.to_string()).failed == 0
+    });
+    refuses(&client, &at(2));
+    h1.ok("docker service rm web");
+    until(20, "the network is removed", || {
+        h1.sh("echo y | docker network rm ingress").status == 0
+    });
+    h1.ok(
+        "docker network create -d overlay --ingress --ipv6 --subnet 10.12.0.0/16 --subnet fd12::/64 six",
+    );
+    serve("2");
+    for (i, node) in (1..).zip(&nodes) {
+        let own = at(i);
+        until(20, "the node leads to both tasks", || {
+            asked(&client, &own).servers.len() == 2
+        });
+        let answers = asked(&client, &own);
+        assert_eq!((answers.failed, answers.servers.len()), (0, 2), "{own}");
+        assert_eq!(answers.clients, only(at(3)), "through {own}");
+        let answers = asked(node, &own);
+        assert_eq!((answers.failed, answers.clients), (0, only(&own)));
+        let answers = asked(&client, &node.addr.to_string());
+        assert_eq!((answers.failed, answers.clients), (0, only(client.addr)));
+        // Of loopback the source is given up for the node's own on the ingress network. Where bridges call the firewall, no
+        // answer would come back to ::1.
+        node.sh("echo 0 > /proc/sys/net/bridge/bridge-nf-call-ip6tables");
+        let answers = asked(node, "::1");
+        assert_eq!((answers.failed, answers.servers.len()), (0, 2), "{own}");
+        assert!(answers.clients.iter().all(|c| c.starts_with("fd12::")));
+    }
+    // A daemon that comes back finds it as it was.
+    h2.kill_daemon().unwrap();
+    assert_eq!(asked(&client, &at(2)).failed, 0);
+    common::start(&h2, &[]);
+    assert_eq!(asked(&client, &at(2)).failed, 0);
+    h1.ok("docker service rm web");
+    for i in [1, 2] {
+        until(10, "the port is closed", || {
+            asked(&client, &at(i)).failed == 20
+        });
+        refuses(&client, &at(i));
+    }
     world.end();
 }

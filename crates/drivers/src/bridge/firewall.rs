@@ -18,7 +18,7 @@
 
 mod table;
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use cnm::driver::{Firewall, Host};
 use cnm::model::{Endpoint, Network};
@@ -275,26 +275,23 @@ pub(super) fn network_rows(
 
 /// Published ports of `to` are reached from the host's own address by containers of the host and from these subnets.
 pub(super) fn concealed_rows(to: &Endpoint, from: &[IpNet]) -> Vec<Row> {
-    let Some(to) = to.ipv4.map(|a| Value::Ip(a.addr())) else {
-        return Vec::new();
+    let of_family = |to: IpAddr| {
+        let ip = Ip::new(to.is_ipv6());
+        let pair = |from: &IpNet| {
+            let key = |ip| vec![Value::Ip(ip), Value::Ip(to)];
+            ip.entry(
+                HAIRPIN,
+                key(from.network()),
+                Some(key(from.broadcast())),
+                None,
+            )
+        };
+        let from = from.iter().filter(|f| f.addr().is_ipv6() == to.is_ipv6());
+        let mut rows: Vec<Row> = from.map(pair).collect();
+        rows.push(ip.element(CONCEALED, vec![Value::Ip(to)]));
+        rows
     };
-    let ip = Ip::new(false);
-    let pair = |from: &IpNet| {
-        let key = |ip| vec![Value::Ip(ip), to.clone()];
-        ip.entry(
-            HAIRPIN,
-            key(from.network()),
-            Some(key(from.broadcast())),
-            None,
-        )
-    };
-    let mut rows: Vec<Row> = from
-        .iter()
-        .filter(|f| f.addr().is_ipv4())
-        .map(pair)
-        .collect();
-    rows.push(ip.element(CONCEALED, vec![to]));
-    rows
+    to.addresses().flat_map(|a| of_family(a.addr())).collect()
 }
 
 /// What a linked container may be sent although containers on the bridge may not talk to each other.

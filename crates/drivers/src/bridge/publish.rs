@@ -43,10 +43,11 @@ pub(super) fn rows(to: &Endpoint, ports: &[Mapping]) -> Vec<Row> {
 
 /// One entry whose ports are the same on both sides, at the host's addresses in a subnet.
 pub(super) fn within(to: &Endpoint, port: &Mapping, subnet: &IpNet) -> Vec<Row> {
-    let (Some(to), Some((first, last))) = (to.address(false), port.host_ports()) else {
+    let v6 = subnet.addr().is_ipv6();
+    let (Some(to), Some((first, last))) = (to.address(v6), port.host_ports()) else {
         return Vec::new();
     };
-    let ip = Ip::new(false);
+    let ip = Ip::new(v6);
     let number = protocol_number(&port.protocol);
     let at = |ip, port| vec![Value::Ip(ip), Value::Protocol(number), Value::Port(port)];
     let (low, high) = (subnet.network(), subnet.broadcast());

@@ -24,7 +24,7 @@ use netstate::nft::{
 use netstate::{Ns, Route, Row};
 
 use super::mtu_or_default;
-use super::service::sysctl;
+use super::service::{sysctl, sysctl_v6};
 use crate::bridge::firewall::{
     ACCEPT, DROP, Ip, PORTS_AT, RANGES, SHIFTED, prefix, protocol_number, within,
 };
@@ -46,9 +46,9 @@ const TARGETS: &str = "targets";
 
 /// The task's routing table for answers.
 const ANSWERS: u32 = 112;
-/// Headers of IPv4 and TCP.
-const TCP_HEADERS: u32 = 40;
-const ICMP: u8 = 1;
+/// Headers of TCP, and of IPv4 or IPv6.
+const TCP_HEADER: u32 = 20;
+const IP_HEADERS: [u32; 2] = [20, 40];
 
 const RAW_END: i32 = -150;
 const DSTNAT: i32 = -100;
@@ -60,17 +60,28 @@ pub(super) fn entry_rows(
     outside: &Endpoint,
     ns: &Ns,
 ) -> Vec<Row> {
-    let Some(bridge) = outside.ipv4 else {
-        return Vec::new();
-    };
-    let ip = Ip::within(ns.clone(), TABLE, false);
+    let both = outside.addresses();
+    let both = both.filter(|a| inside.address(a.addr().is_ipv6()).is_some());
+    both.flat_map(|bridge| entry_of_family(network, inside, (outside, bridge), ns))
+        .collect()
+}
+
+/// `bridge`: the entry's address outside, which says what family it is for.
+fn entry_of_family(
+    network: &Network,
+    inside: &Endpoint,
+    (outside, bridge): (&Endpoint, IpNet),
+    ns: &Ns,
+) -> Vec<Row> {
+    let v6 = bridge.addr().is_ipv6();
+    let ip = Ip::within(ns.clone(), TABLE, v6);
     let port = || vec![Type::Protocol, Type::Port];
     let verdict = || Some(vec![Type::Verdict]);
     let mut rows = vec![
         Row::NftTable(ip.table.clone()),
         ip.set(PORTS, port(), verdict(), false),
         ip.set(PORT_RANGES, port(), verdict(), true),
-        ip.set(PLAIN, vec![Type::Ipv4], None, false),
+        ip.set(PLAIN, vec![ip.kind], None, false),
         ip.set(CONCEALED, port(), None, true),
     ];
     let from_outside = || is(Field::IifName, Value::Ifname(outside.ifname.clone()));
@@ -81,7 +92,8 @@ pub(super) fn entry_rows(
         vec![from_outside(), Statement::Vmap { key, map }]
     };
     let hide = |which| vec![to_inside(), which, Statement::Masquerade];
-    let segment = mtu_or_default(network).saturating_sub(TCP_HEADERS);
+    let headers = TCP_HEADER + IP_HEADERS[usize::from(v6)];
+    let segment = mtu_or_default(network).saturating_sub(headers);
     let segment = u16::try_from(segment).unwrap_or(u16::MAX);
     rows.extend(ip.chain(
         "in",
@@ -103,19 +115,33 @@ pub(super) fn entry_rows(
         "out",
         Some((BaseKind::Nat, Hook::Postrouting, SRCNAT)),
         vec![
-            hide(within(&[Field::IpDaddr], PLAIN)),
+            hide(within(&[ip.daddr], PLAIN)),
             hide(within(&[Field::L4Proto, Field::ThDport], CONCEALED)),
             // What the host sends from its own address on the bridge.
-            hide(prefix(Field::IpSaddr, bridge.trunc())),
+            hide(prefix(ip.saddr, bridge.trunc())),
         ],
     ));
-    rows.push(sysctl(ns, "ip_forward", "1"));
+    rows.push(match v6 {
+        false => sysctl(ns, "ip_forward", "1"),
+        true => sysctl_v6(ns, "conf/all/forwarding", "1"),
+    });
     rows
 }
 
 /// Like all of a service with many ports, those of a range are one element.
 pub(super) fn port_rows(port: &MeshPort, ns: &Ns) -> Vec<Row> {
-    let ip = Ip::within(ns.clone(), TABLE, false);
+    let of_family = |v6| {
+        let backends = port.backends.iter().filter(|(b, _)| b.is_ipv6() == v6);
+        let backends: Vec<_> = backends.map(|(b, direct)| (*b, *direct)).collect();
+        match backends.is_empty() {
+            true => Vec::new(),
+            false => port_of_family(port, &backends, &Ip::within(ns.clone(), TABLE, v6)),
+        }
+    };
+    [false, true].into_iter().flat_map(of_family).collect()
+}
+
+fn port_of_family(port: &MeshPort, backends: &[(IpAddr, bool)], ip: &Ip) -> Vec<Row> {
     let name = port.name();
     let at = |number| {
         let protocol = Value::Protocol(protocol_number(&port.protocol));
@@ -127,17 +153,17 @@ pub(super) fn port_rows(port: &MeshPort, ns: &Ns) -> Vec<Row> {
     };
     let choose = Value::Verdict(Verdict::Goto(name.clone()));
     let mut rows = vec![
-        ip.set(&name, vec![Type::Mark], Some(vec![Type::Ipv4]), false),
+        ip.set(&name, vec![Type::Mark], Some(vec![ip.kind]), false),
         ip.entry(ports, at(port.first), end, Some(vec![choose])),
     ];
     if port.concealed {
         rows.push(ip.entry(CONCEALED, at(port.first), Some(at(port.last)), None));
     }
-    let of = u32::try_from(port.backends.len()).unwrap_or(u32::MAX);
+    let of = u32::try_from(backends.len()).unwrap_or(u32::MAX);
     let map = name.clone();
     let any = vec![vec![Statement::DnatToAny { of, map }]];
     rows.extend(ip.chain(&name, None, any));
-    for (i, (backend, direct)) in (0..).zip(&port.backends) {
+    for (i, (backend, direct)) in (0..).zip(backends) {
         let backend = vec![Value::Ip(*backend)];
         rows.push(ip.entry(&name, vec![Value::Mark(i)], None, Some(backend.clone())));
         if !direct {
@@ -147,34 +173,34 @@ pub(super) fn port_rows(port: &MeshPort, ns: &Ns) -> Vec<Row> {
     rows
 }
 
-/// `answers`: the address that a socket of the task answers the client from when it has not chosen one; without it packets
-/// come from the ingress network's own addresses only.
+/// `own`: one of the task's addresses on the ingress network. `answers`: the address that a socket of the task answers the
+/// client from when it has not chosen one; without it packets come from the ingress network's own addresses only.
 pub(super) fn task_rows(
     network: &Network,
     endpoint: &Endpoint,
+    own: IpAddr,
     ports: &[Mapping],
     answers: Option<IpAddr>,
     ns: &Ns,
 ) -> Vec<Row> {
-    let own = endpoint.ipv4.map(|a| a.addr());
-    let pool = own.and_then(|own| network.pool_of(&own));
-    let (Some(own), Some((_, pool))) = (own, pool) else {
+    let Some((_, pool)) = network.pool_of(&own) else {
         return Vec::new();
     };
+    let v6 = own.is_ipv6();
     let came_in = || is(Field::IifName, Value::Ifname(endpoint.ifname.clone()));
     let from = |not| Statement::MatchPrefix {
-        field: Field::IpSaddr,
+        field: if v6 { Field::Ip6Saddr } else { Field::IpSaddr },
         not,
         prefix: pool.subnet,
     };
-    let near = Ip::within(ns.clone(), NEAR, false);
+    let near = Ip::within(ns.clone(), NEAR, v6);
     let mut rows = translations(&near, &[came_in(), from(false)], ports, own);
-    let ip = Ip::within(ns.clone(), TABLE, false);
+    let ip = Ip::within(ns.clone(), TABLE, v6);
     rows.push(Row::NftTable(ip.table.clone()));
     rows.push(ip.set(TARGETS, vec![Type::Protocol, Type::Port], None, true));
     rows.extend(targets(&ip, ports));
     let serves = within(&[Field::L4Proto, Field::ThDport], TARGETS);
-    let icmp = is(Field::L4Proto, Value::Protocol(ICMP));
+    let icmp = is(Field::L4Proto, Value::Protocol(ip.icmp));
     // The services of a swarm meet on this network, for nothing but this.
     let admitted = vec![
         vec![came_in(), serves, ACCEPT],
@@ -183,9 +209,12 @@ pub(super) fn task_rows(
         vec![came_in(), DROP],
     ];
     rows.extend(ip.chain("for", Some((BaseKind::Filter, Hook::Input, 0)), admitted));
-    if let (Some(nobody), Some(answers), IpNet::V4(subnet)) =
-        (endpoint.virtual_ip(), answers, pool.subnet)
-    {
+    // MACs end with addresses of IPv4, whatever the packet is.
+    let macs = endpoint
+        .ipv4
+        .and_then(|a| Some(network.pool_of(&a.addr())?.1.subnet));
+    let nobody = endpoint.virtual_ips().find(|ip| ip.is_ipv6() == v6);
+    if let (Some(nobody), Some(answers), Some(IpNet::V4(subnet))) = (nobody, answers, macs) {
         rows.extend(translations(&ip, &[came_in(), from(true)], ports, answers));
         let note = vec![came_in(), from(true), copy(Word::EtherSaddr, Word::CtMark)];
         let noted = Statement::Match {
@@ -210,26 +239,33 @@ pub(super) fn task_rows(
             // A MAC ends with its address, and so does what was noted of it, byte for byte.
             Row::MarkRule {
                 ns: ns.clone(),
+                v6,
                 mark: u32::from_ne_bytes(subnet.network().octets()),
                 mask: u32::from_ne_bytes(subnet.netmask().octets()),
                 table: ANSWERS,
             },
             Row::Route(Route {
                 ns: ns.clone(),
-                dst: IpNet::from(ipnet::Ipv4Net::default()),
-                via: Some(nobody.into()),
+                dst: match v6 {
+                    false => ipnet::Ipv4Net::default().into(),
+                    true => ipnet::Ipv6Net::default().into(),
+                },
+                via: Some(nobody),
                 link: endpoint.ifname.clone(),
                 table: Some(ANSWERS),
             }),
             Row::Neighbour {
                 ns: ns.clone(),
                 link: endpoint.ifname.clone(),
-                ip: nobody.into(),
-                mac: cnm::endpoint_mac(Some(IpNet::from(IpAddr::from(nobody))), ""),
+                ip: nobody,
+                mac: cnm::endpoint_mac(Some(nobody.into()), ""),
             },
-            // Clients are behind another interface: that they are behind any must do.
-            sysctl(ns, &format!("conf/{}/rp_filter", endpoint.ifname), "2"),
         ]);
+        if !v6 {
+            // Clients are behind another interface: that they are behind any must do.
+            let filter = format!("conf/{}/rp_filter", endpoint.ifname);
+            rows.push(sysctl(ns, &filter, "2"));
+        }
     }
     rows
 }
@@ -274,7 +310,7 @@ fn targets(ip: &Ip, ports: &[Mapping]) -> Vec<Row> {
     ranges.into_iter().map(element).collect()
 }
 
-/// Frames of answers are addressed to the service's own address, which nobody has here; its MAC begins with the same two
+/// For both families. Frames of answers are addressed to the service's own address, which nobody has here; its MAC begins with the same two
 /// bytes as all of the network, and ends as it was noted.
 fn steering(endpoint: &Endpoint, ns: &Ns) -> Vec<Row> {
     let table = Table {

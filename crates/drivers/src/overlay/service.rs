@@ -135,7 +135,7 @@ pub(super) fn sysctl(ns: &Ns, key: &str, value: &str) -> Row {
     }
 }
 
-fn sysctl_v6(ns: &Ns, key: &str, value: &str) -> Row {
+pub(super) fn sysctl_v6(ns: &Ns, key: &str, value: &str) -> Row {
     Row::Sysctl {
         ns: ns.clone(),
         key: format!("net/ipv6/{key}"),

@@ -30,7 +30,8 @@ const JOBS: usize = 64;
 const AUDIT_EVERY: Duration = Duration::from_secs(30);
 
 /// Multicast groups: link, neighbour, IPv4 addresses, routes and rules, IPv6 addresses and routes, nexthops.
-const ROUTE_GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 31;
+const ROUTE_GROUPS: u32 =
+    1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 18 | 1 << 31;
 /// `NFNLGRP_NFTABLES`
 const NFTABLES_GROUP: u32 = 1 << 6;
 

@@ -104,10 +104,14 @@ pub fn message(row: &Row, index: u32, verb: Verb) -> Option<Msg> {
         Row::Nexthop(n) => nexthop::single(n, index, kind(nexthop::RTM_NEWNEXTHOP), flags),
         Row::NexthopGroup(n) => nexthop::group(n, kind(nexthop::RTM_NEWNEXTHOP), flags),
         Row::MarkRule {
-            mark, mask, table, ..
+            v6,
+            mark,
+            mask,
+            table,
+            ..
         } => {
             let verb = (kind(rule::RTM_NEWRULE), verb != Verb::Delete);
-            rule::message(*mark, *mask, *table, verb)
+            rule::message(*v6, [*mark, *mask, *table], verb)
         }
         Row::Neighbour { ip, mac, .. } => {
             let mut msg = neighbour(family(*ip), 0, index, kind(RTM_NEWNEIGH), flags);

@@ -10,6 +10,7 @@ pub const RTM_DELRULE: u16 = 33;
 const RTM_GETRULE: u16 = 34;
 
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 /// `struct fib_rule_hdr`
 const FIXED: usize = 12;
 const TO_TABLE: u8 = 1;
@@ -24,9 +25,10 @@ const FRA_PROTOCOL: u16 = 21;
 const PRIORITY: u32 = 100;
 
 /// `(kind, add)`: the kernel keeps equal rules twice unless it is told not to.
-pub fn message(mark: u32, mask: u32, table: u32, (kind, add): (u16, bool)) -> Msg {
+pub fn message(v6: bool, [mark, mask, table]: [u32; 3], (kind, add): (u16, bool)) -> Msg {
     let flags = if add { wire::CREATE | wire::EXCL } else { 0 };
-    let fixed = [AF_INET, 0, 0, 0, 0, 0, 0, TO_TABLE, 0, 0, 0, 0];
+    let family = if v6 { AF_INET6 } else { AF_INET };
+    let fixed = [family, 0, 0, 0, 0, 0, 0, TO_TABLE, 0, 0, 0, 0];
     let mut msg = Msg::new(kind, flags, &fixed);
     msg.u32(FRA_PRIORITY, PRIORITY)
         .u32(FRA_MARK, mark)
@@ -36,22 +38,24 @@ pub fn message(mark: u32, mask: u32, table: u32, (kind, add): (u16, bool)) -> Ms
     msg
 }
 
+/// Of both families.
 pub fn dump() -> Msg {
-    let mut fixed = [0; FIXED];
-    fixed[0] = AF_INET;
-    Msg::new(RTM_GETRULE, 0, &fixed)
+    Msg::new(RTM_GETRULE, 0, &[0; FIXED])
 }
 
 /// `None` for rules of another kind.
 pub fn parse(body: &[u8], ns: &Ns) -> Option<Seen> {
     let rest = body.get(FIXED..)?;
     let word = |kind| wire::u32_at(attr(rest, kind)?, 0);
-    if *body.first()? != AF_INET {
-        return None;
-    }
+    let v6 = match *body.first()? {
+        AF_INET => false,
+        AF_INET6 => true,
+        _ => return None,
+    };
     Some(Seen {
         row: Row::MarkRule {
             ns: ns.clone(),
+            v6,
             mark: word(FRA_MARK)?,
             mask: word(FRA_MASK)?,
             table: word(FRA_TABLE)?,
