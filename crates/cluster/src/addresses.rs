@@ -79,6 +79,14 @@ pub fn advertise(
     Ok(SocketAddr::new(only_address(interfaces)?, listen.port()))
 }
 
+/// Every address is every one of IPv6 as well, where that is how others find this node.
+pub fn for_family(listen: SocketAddr, advertise: IpAddr) -> SocketAddr {
+    match listen.ip().is_unspecified() && advertise.is_ipv6() {
+        true => SocketAddr::from(([0u16; 8], listen.port())),
+        false => listen,
+    }
+}
+
 /// `--data-path-addr`: an address or an interface, no port.
 pub fn data_path(text: &str, interfaces: &[Interface]) -> Result<IpAddr> {
     let ip = resolve(text, interfaces).filter(|ip| !ip.is_unspecified());
@@ -183,6 +191,16 @@ mod tests {
             "listen address must be an IP address or network interface (with optional port number)"
         );
         assert!(listen("10.1.0.1:high", &host).is_err());
+    }
+
+    #[test]
+    fn every_address_is_of_both_families_for_who_is_found_by_ipv6() {
+        let any: SocketAddr = "0.0.0.0:99".parse().unwrap();
+        let one: SocketAddr = "10.1.0.1:99".parse().unwrap();
+        let six: IpAddr = "fd00::1".parse().unwrap();
+        assert_eq!(for_family(any, six), "[::]:99".parse().unwrap());
+        assert_eq!(for_family(any, one.ip()), any);
+        assert_eq!(for_family(one, six), one);
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl Addresses {
             config.default_advertise_addr.as_deref(),
             &interfaces,
         )?;
+        let listen = addresses::for_family(listen, advertise.ip());
         let data_path = if data_path.is_empty() {
             advertise.ip()
         } else {

@@ -166,6 +166,7 @@ impl State {
         let lender = self.borrow_settings(&mut all)?;
         let network = Network {
             scope: Scope::Swarm,
+            tunnel_v6: self.host.has_v6_tunnel(),
             ..new_network(String::new(), name, all.clone())
         };
         let own = capability.scope == Scope::Local;
@@ -508,6 +509,7 @@ fn new_network(id: String, name: &str, options: CreateOptions) -> Network {
         ipam,
         pools: Vec::new(),
         vxlan_port: 0,
+        tunnel_v6: false,
         address_space: String::new(),
     }
 }

@@ -73,6 +73,12 @@ pub struct Host {
     pub default_binding: IpAddr,
 }
 
+impl Host {
+    pub(crate) fn has_v6_tunnel(&self) -> bool {
+        self.vtep.is_some_and(|vtep| vtep.is_ipv6())
+    }
+}
+
 /// A service on a network: its own address, and who is behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {

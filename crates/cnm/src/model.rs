@@ -55,6 +55,8 @@ pub struct Network {
     pub pools: Vec<Pool>,
     /// UDP port of the swarm's data path.
     pub vxlan_port: u16,
+    /// Its tunnels are between IPv6 addresses of hosts, and carry so much less.
+    pub tunnel_v6: bool,
     /// Of the IPAM plugin that gave the pools.
     pub address_space: String,
 }

@@ -201,7 +201,8 @@ impl Inner {
         if reach == Scope::Local {
             return self.make_own(network).await;
         }
-        let network = from_swarm(network);
+        let mut network = from_swarm(network);
+        network.tunnel_v6 = self.state().host.has_v6_tunnel();
         {
             let mut state = self.state();
             state.driver(&network)?.validate(&network, &[])?;
@@ -341,6 +342,7 @@ fn from_swarm(network: SwarmNetwork) -> Network {
         },
         pools,
         vxlan_port: network.vxlan_port,
+        tunnel_v6: false,
         address_space: String::new(),
     }
 }

@@ -27,8 +27,9 @@ mod service;
 use crate::bridge::veth;
 use crate::options;
 
-/// VXLAN over IPv4: outer Ethernet, IP, UDP and VXLAN headers.
+/// Outer Ethernet, IPv4, UDP and VXLAN headers; IPv6's is longer.
 const OVERHEAD: u32 = 50;
+const OVERHEAD_V6: u32 = 70;
 const UNDERLAY_MTU: u32 = 1500;
 /// RFC 8200
 const IPV6_MTU: u32 = 1280;
@@ -64,7 +65,7 @@ impl Driver for Overlay {
             return Err(Error::invalid(format!(
                 "network {}: an MTU of {} leaves {mtu} bytes inside the tunnel, and IPv6 needs {IPV6_MTU}",
                 network.name,
-                mtu + OVERHEAD
+                mtu + overhead(network)
             )));
         }
         if network.option(options::ENCRYPTED).is_some() {
@@ -316,14 +317,24 @@ fn is_v4(pool: &Pool) -> bool {
 /// The option states the underlay's MTU.
 fn mtu(network: &Network) -> Result<u32> {
     let underlay = options::mtu(network)?.unwrap_or(UNDERLAY_MTU);
-    match underlay.checked_sub(OVERHEAD).filter(|inner| *inner >= 68) {
+    match underlay
+        .checked_sub(overhead(network))
+        .filter(|inner| *inner >= 68)
+    {
         Some(inner) => Ok(inner),
         None => Err(Error::invalid(format!("invalid MTU number: {underlay}"))),
     }
 }
 
 fn mtu_or_default(network: &Network) -> u32 {
-    mtu(network).unwrap_or(UNDERLAY_MTU - OVERHEAD)
+    mtu(network).unwrap_or(UNDERLAY_MTU - overhead(network))
+}
+
+fn overhead(network: &Network) -> u32 {
+    match network.tunnel_v6 {
+        true => OVERHEAD_V6,
+        false => OVERHEAD,
+    }
 }
 
 /// The gateway's, which routes between the network's subnets: it differs from host to host, or two routers that see

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use common::container::{address_v6, answers_v6, pid, resolve_v6, run};
+use common::container::{address, address_v6, answers_v6, pid, pings_with, resolve_v6, run};
 use common::mesh::{Answers, ask, only};
 use common::refusal::{check, row};
 use common::swarm::{CREATE, replicas};
@@ -275,5 +275,56 @@ fn published_ports_answer_by_ipv6_and_the_task_sees_the_client() {
         });
         refuses(&client, &at(i));
     }
+    world.end();
+}
+
+#[test]
+fn hosts_may_speak_ipv6_to_each_other() {
+    if is_docker() {
+        return;
+    }
+    let world = World::new(&[2]);
+    let [h1, h2] = world.hosts();
+    for (host, at) in [(&h1, "fd99::1"), (&h2, "fd99::2")] {
+        host.ok(&format!("ip -6 addr add {at}/64 dev eth0 nodad"));
+    }
+    h1.ok("docker swarm init --advertise-addr fd99::1");
+    let token = h1.ok("docker swarm join-token -q worker");
+    h2.ok(&format!(
+        "docker swarm join --advertise-addr fd99::2 --token {token} [fd99::1]:2377"
+    ));
+    h1.ok("docker network create -d overlay --attachable --ipv6 both");
+    run(&h1, "c1", "--network both");
+    run(&h2, "c2", "--network both");
+    assert_eq!(
+        h2.ok("docker exec c2 cat /sys/class/net/eth0/mtu"),
+        "1430",
+        "the tunnel's headers are longer"
+    );
+    let (four, six) = (address(&h2, "c2", "both"), address_v6(&h2, "c2", "both"));
+    // As many bytes as fit, headers of IP and ICMP apart.
+    until(10, "IPv4 over IPv6", || pings_with(&h1, "c1", &four, 1402));
+    until(10, "IPv6 over IPv6", || answers_v6(&h1, "c1", &six, 1382));
+    let peers = h1.ok("docker network inspect -f '{{range .Peers}}{{.IP}} {{end}}' both");
+    let peers: BTreeSet<&str> = peers.split_whitespace().collect();
+    assert_eq!(peers, ["fd99::1", "fd99::2"].into());
+    h1.ok(&format!(
+        "{CREATE} --name web --network both -p 8080:80 --replicas 2 {}",
+        common::mesh::SERVER
+    ));
+    eventually(30, "2/2".to_string(), || replicas(&h1, "web"));
+    for host in [&h1, &h2] {
+        until(10, "the node leads to both tasks", || {
+            let answers = asked(&h1, &host.addr.to_string());
+            (answers.failed, answers.servers.len()) == (0, 2)
+        });
+    }
+    // What it was told to be is what it is again.
+    h1.kill_daemon().unwrap();
+    common::start(&h1, &[]);
+    until(20, "the manager is back", || {
+        h1.sh("docker node ls").status == 0
+    });
+    assert!(pings_with(&h1, "c1", &four, 1402));
     world.end();
 }
