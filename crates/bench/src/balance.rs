@@ -84,7 +84,7 @@ fn behind(
 ) -> Result<f64> {
     world.h1.docker_ok(&format!(
         "service create --quiet --no-resolve-image --name bench --network {NETWORK} --constraint node.hostname==h2 \
-         --publish {MESH}:{PORT} busybox sleep 36000"
+         --stop-grace-period 100ms --publish {MESH}:{PORT} busybox sleep 36000"
     ))?;
     let run = format!("run -d --name b2 --network {NETWORK} -p {PORT}:{PORT} busybox sleep 36000");
     world.engine(&world.h2, &run)?;
