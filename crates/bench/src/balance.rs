@@ -1,10 +1,11 @@
 //! What a service's own address and the routing mesh cost, against the same task directly: both are Pontoon's, in turn.
 
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::world::{NETWORK, World};
 use crate::{api, service, traffic};
@@ -35,15 +36,6 @@ pub fn throughput(world: &World, way: Way) -> Result<f64> {
 
 /// A byte there and back on one TCP connection, microseconds.
 pub fn round_trip(world: &World, way: Way) -> Result<f64> {
-    load(world, way, "round-trip")
-}
-
-/// New connections, one after the other, per second.
-pub fn connections(world: &World, way: Way) -> Result<f64> {
-    load(world, way, "connections")
-}
-
-fn load(world: &World, way: Way, what: &str) -> Result<f64> {
     let this = std::env::current_exe()?;
     behind(world, way, |mut server, client, to, port| {
         let serve = ["tcp-serve".to_owned(), PORT.to_string()];
@@ -51,7 +43,7 @@ fn load(world: &World, way: Way, what: &str) -> Result<f64> {
         let mut asked = client()?;
         let output = asked
             .arg(&this)
-            .args(["tcp-load", what, &format!("{to}:{port}")])
+            .args(["tcp-load", &format!("{to}:{port}")])
             .output()?;
         server.end();
         let text = String::from_utf8_lossy(&output.stdout);
@@ -136,33 +128,22 @@ pub fn serve(port: &str) -> Result<()> {
 }
 
 /// This program where the client is.
-pub fn ask(what: &str, to: &str) -> Result<f64> {
-    use std::io::{Read as _, Write as _};
+pub fn ask(to: &str) -> Result<f64> {
     let began = Instant::now();
     // The server and the names need a moment.
-    let mut first = loop {
+    let mut connection = loop {
         match TcpStream::connect(to) {
             Ok(first) => break first,
             Err(error) if began.elapsed() > Duration::from_secs(10) => return Err(error.into()),
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     };
-    first.set_nodelay(true)?;
+    connection.set_nodelay(true)?;
     let (mut done, began) = (0_u32, Instant::now());
     while began.elapsed() < LONG {
-        match what {
-            "round-trip" => {
-                first.write_all(&[0])?;
-                first.read_exact(&mut [0])?;
-            }
-            "connections" => drop(TcpStream::connect(to)?),
-            other => bail!("cannot measure {other}"),
-        }
+        connection.write_all(&[0])?;
+        connection.read_exact(&mut [0])?;
         done += 1;
     }
-    let each = began.elapsed().as_secs_f64() / f64::from(done);
-    Ok(match what {
-        "round-trip" => each * 1e6,
-        _ => 1.0 / each,
-    })
+    Ok(began.elapsed().as_secs_f64() * 1e6 / f64::from(done))
 }

@@ -8,7 +8,7 @@
 //! that speeds up or slows down favours nobody.
 //!
 //! `bench PONTOON [--format table|json] [--only WORD]…`; `bench dns-load SERVER NAME`, `tcp-serve PORT` and
-//! `tcp-load WHAT ADDRESS` are this program inside a container's network namespace.
+//! `tcp-load ADDRESS` are this program inside a container's network namespace.
 
 #![forbid(unsafe_code)]
 
@@ -122,7 +122,7 @@ fn main() -> Result<()> {
     match words[..] {
         ["dns-load", server, name] => return dns::load(server, name).map(|load| load.print()),
         ["tcp-serve", port] => return balance::serve(port),
-        ["tcp-load", what, to] => return balance::ask(what, to).map(|figure| println!("{figure}")),
+        ["tcp-load", to] => return balance::ask(to).map(|figure| println!("{figure}")),
         _ => {}
     }
     let args = Args::parse(args.into_iter())?;

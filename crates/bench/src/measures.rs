@@ -112,14 +112,10 @@ pub const MEASURES: &[Measure] = &[
         .against(&[Other::Ours("its task", |w| balance::throughput(w, Way::Task))]),
     measure("to a service's address, round trip", "µs", AtMost(1.03), 5, |w| balance::round_trip(w, Way::Service))
         .against(&[Other::Ours("its task", |w| balance::round_trip(w, Way::Task))]),
-    measure("to a service's address, new connections", "1/s", AtLeast(0.97), 5, |w| balance::connections(w, Way::Service))
-        .against(&[Other::Ours("its task", |w| balance::connections(w, Way::Task))]),
     measure("to a port of the mesh, TCP", "Gbit/s", AtLeast(0.97), 9, |w| balance::throughput(w, Way::Mesh))
         .against(&[Other::Ours("container", |w| balance::throughput(w, Way::Published))]),
     measure("to a port of the mesh, round trip", "µs", AtMost(1.03), 5, |w| balance::round_trip(w, Way::Mesh))
         .against(&[Other::Ours("container", |w| balance::round_trip(w, Way::Published))]),
-    measure("to a port of the mesh, new connections", "1/s", AtLeast(0.97), 5, |w| balance::connections(w, Way::Mesh))
-        .against(&[Other::Ours("container", |w| balance::connections(w, Way::Published))]),
     // Swarms of both.
     measure("service on Pontoon, first ping from Docker", "ms", AtMost(1.0), 7, mixed::first_ping).mixed([Pontoon, Docker]),
     measure("service on Docker, first ping from Pontoon", "ms", AtMost(1.0), 7, mixed::first_ping).mixed([Docker, Pontoon]),
