@@ -37,12 +37,13 @@ impl Controller {
         inner.find_driver(&options.driver).await?;
         let scope = inner.state().scope_of(&options)?;
         let swarm = inner.swarm();
+        let manages = swarm.as_ref().is_some_and(|s| s.is_manager());
         if scope == Scope::Swarm {
-            if !swarm.as_ref().is_some_and(|s| s.is_manager()) && options.driver == "overlay" {
+            if !manages && options.driver == "overlay" {
                 return Err(Error::forbidden(NO_MANAGER));
             }
             inner.state().check_swarm(name, &mut options)?;
-            if !swarm.as_ref().is_some_and(|s| s.is_manager()) {
+            if !manages {
                 return Err(Error::forbidden(match swarm {
                     Some(_) => WORKER,
                     None => "cannot create a swarm scoped network when swarm is not active",
@@ -50,7 +51,7 @@ impl Controller {
             }
         }
         ipam_check::check(options.ipam.as_ref(), ipv6)?;
-        let manager = swarm.filter(|s| s.is_manager());
+        let manager = swarm.filter(|_| manages);
         if let Some(swarm) = &manager
             && swarm.list().await?.iter().any(|n| n.name == name)
         {
