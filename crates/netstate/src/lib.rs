@@ -27,6 +27,7 @@ mod netns;
 mod nf;
 pub mod nft;
 mod observe;
+mod origins;
 mod row;
 mod rt;
 mod station;
@@ -44,6 +45,7 @@ use crate::core::{Core, Counters, Job};
 pub use apply::forget_paths;
 pub use error::Error;
 pub use flows::Flows;
+pub use origins::{Origins, move_into};
 pub use row::*;
 pub use station::*;
 

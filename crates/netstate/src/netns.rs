@@ -27,13 +27,16 @@ const NETNSA_FD: u16 = 3;
 /// Runs `f` on a short-lived thread inside the namespace. The caller's thread never changes its own.
 pub fn within<T: Send>(ns: BorrowedFd<'_>, f: impl FnOnce() -> T + Send) -> io::Result<T> {
     on_thread(|| {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a thread of its own in the crate that may"
-        )]
-        rustix::thread::move_into_link_name_space(ns, Some(LinkNameSpaceType::Network))?;
+        join(ns)?;
         Ok(f())
     })
+}
+
+/// The calling thread stays there.
+#[expect(clippy::disallowed_methods, reason = "the crate that may")]
+pub fn join(ns: BorrowedFd<'_>) -> io::Result<()> {
+    let kind = Some(LinkNameSpaceType::Network);
+    Ok(rustix::thread::move_into_link_name_space(ns, kind)?)
 }
 
 fn on_thread<T: Send>(f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {

@@ -211,8 +211,8 @@ pub enum Statement {
         key: Vec<Field>,
         map: String,
     },
-    /// `dnat to numgen random mod of map @map`: each connection to one of as many addresses, which the map numbers from 0 on
-    /// as marks.
+    /// `dnat to numgen random mod of map @map`: each connection to one of as many addresses, or addresses and ports, which
+    /// the map numbers from 0 on as marks.
     DnatToAny {
         of: u32,
         map: String,

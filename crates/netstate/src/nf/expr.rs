@@ -408,35 +408,22 @@ impl Writer<'_> {
             }
             Statement::DnatMap { key, map } => {
                 let found = fits(key, map, &set)?;
-                let (kind, ports) = match found.data.as_deref() {
-                    Some([kind @ (Type::Ipv4 | Type::Ipv6), ports @ ..])
-                        if ports.len() <= 2 && ports.iter().all(|p| *p == Type::Port) =>
-                    {
-                        (*kind, ports.len() as u32)
-                    }
-                    _ => return Err(format!("map {map} does not hold an address and ports")),
-                };
-                let (family, width) = match kind {
-                    Type::Ipv4 => (NFPROTO_IPV4, 1),
-                    _ => (NFPROTO_IPV6, 4),
-                };
-                let ports: Vec<u32> = (0..ports).map(|i| REG32 + width + i).collect();
+                let (family, ports) = translated(found, 2)?;
                 self.load_key(key);
                 self.lookup(map, Some(REG32), false);
                 self.nat(DNAT, family, &ports);
             }
             Statement::DnatToAny { of, map } => {
                 let found = set(map).ok_or_else(|| format!("there is no map {map}"))?;
-                let family = match (found.key.as_slice(), found.data.as_deref()) {
-                    ([Type::Mark], Some([Type::Ipv4])) => NFPROTO_IPV4,
-                    ([Type::Mark], Some([Type::Ipv6])) => NFPROTO_IPV6,
-                    _ => return Err(format!("map {map} does not number addresses")),
-                };
+                if found.key != [Type::Mark] {
+                    return Err(format!("map {map} does not number anything"));
+                }
+                let (family, ports) = translated(found, 1)?;
                 self.expr("numgen", |m| {
                     m.be32(1, REG32).be32(2, *of).be32(3, RANDOM);
                 });
                 self.lookup(map, Some(REG32), false);
-                self.nat(DNAT, family, &[]);
+                self.nat(DNAT, family, &ports);
             }
             Statement::SetMetaMark(mark) => {
                 self.immediate(REG32, &mark.to_ne_bytes());
@@ -502,6 +489,20 @@ fn fits<'a>(
     } else {
         Err(format!("the fields are not of the types of {found}"))
     }
+}
+
+/// The family of the addresses that a map holds, and where their ports are once it was asked; at most so many.
+fn translated(map: &Set, most: usize) -> Result<(u8, Vec<u32>), String> {
+    let (family, width, ports) = match map.data.as_deref() {
+        Some([Type::Ipv4, ports @ ..]) => (NFPROTO_IPV4, 1, ports),
+        Some([Type::Ipv6, ports @ ..]) => (NFPROTO_IPV6, 4, ports),
+        _ => return Err(format!("{map} does not hold addresses")),
+    };
+    if ports.len() > most || ports.iter().any(|p| *p != Type::Port) {
+        return Err(format!("{map} holds more than addresses and ports"));
+    }
+    let first = REG32 + width;
+    Ok((family, (first..).take(ports.len()).collect()))
 }
 
 fn netmask(prefix: &IpNet) -> Vec<u8> {
