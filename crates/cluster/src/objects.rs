@@ -211,7 +211,7 @@ impl Cluster {
 
     /// Networks by id, and only those of the swarm.
     async fn service_spec(&self, mut spec: api::ServiceSpec) -> Result<pb::ServiceSpec> {
-        choices(spec.annotations.labels.iter().flatten())?;
+        let choices = choices(spec.annotations.labels.iter().flatten())?;
         balance(spec.annotations.labels.iter().flatten())?;
         let view = self.view()?;
         let asked = spec.networks.take().unwrap_or_default();
@@ -238,7 +238,11 @@ impl Cluster {
                 }
             }
         }
-        convert::service_spec_pb(spec)
+        let mut spec = convert::service_spec_pb(spec)?;
+        if let Some(endpoint) = &mut spec.endpoint {
+            choices.name(&mut endpoint.ports)?;
+        }
+        Ok(spec)
     }
 
     pub async fn tasks(&self, filters: &Filters) -> Result<Vec<api::Task>> {

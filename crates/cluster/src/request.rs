@@ -303,6 +303,9 @@ pub fn connections(task: &pb::Task) -> Result<Vec<ConnectRequest>> {
                                 published: u16::try_from(p.published_port).ok()?,
                                 concealed: choices.concealed(p.published_port),
                                 within: choices.within(p.published_port),
+                                proxy: choices
+                                    .proxy(p.published_port)
+                                    .filter(|_| p.protocol == "tcp"),
                             })
                         })
                         .collect(),

@@ -22,7 +22,7 @@ use crate::remote::Plugins;
 use crate::resolv_conf::Overrides;
 use crate::state::{Entry, Remote, State};
 use crate::store::{HOST_ID, NAMES, NETWORKS, PEERS, SANDBOXES, Store, VTEP};
-use crate::{NameRecord, OverlayView, Peer, SwarmNetworks, nodes, resolver, swarm};
+use crate::{NameRecord, OverlayView, Peer, Relay, SwarmNetworks, nodes, resolver, swarm};
 
 /// The daemon's network settings (flags and daemon.json).
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Config {
     /// By driver, options of networks that are made without them (`--default-network-opt`).
     pub network_options: BTreeMap<String, BTreeMap<String, String>>,
     pub labels: Vec<String>,
+    /// Who passes on connections to tasks that want a header; without it none gets there.
+    pub relay: Option<Arc<dyn Relay>>,
 }
 
 impl Default for Config {
@@ -62,6 +64,7 @@ impl Default for Config {
             host_gateway: Vec::new(),
             network_options: BTreeMap::new(),
             labels: Vec::new(),
+            relay: None,
         }
     }
 }

@@ -8,9 +8,9 @@ use engine_types::{Error, Result};
 use ipnet::IpNet;
 use netstate::{Choice, Ns, Row};
 
-use crate::Peer;
 use crate::model::{Endpoint, Mapping, Network, Scope};
 use crate::remote::Plugins;
+use crate::{Peer, Proxy};
 
 /// What a driver can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,17 +109,21 @@ pub struct MeshPort {
     pub concealed: bool,
     /// Nodes answer at these addresses of theirs only.
     pub within: Option<IpNet>,
+    /// Those of the tasks that are reached through a relay, and the header that they want.
+    pub relayed: BTreeMap<IpAddr, Proxy>,
 }
 
 impl MeshPort {
-    /// Whether `next` is the same thing one port further.
+    /// Whether `next` is the same thing one port further. The relay's ports are not.
     pub(crate) fn goes_on_with(&self, next: &MeshPort) -> bool {
         let same = |port: &MeshPort| MeshPort {
             first: 0,
             last: 0,
             ..port.clone()
         };
-        self.last.checked_add(1) == Some(next.first) && same(self) == same(next)
+        self.relayed.is_empty()
+            && self.last.checked_add(1) == Some(next.first)
+            && same(self) == same(next)
     }
     /// `tcp-8080`, `tcp-8000-8010`
     pub fn name(&self) -> String {
@@ -239,7 +243,13 @@ pub trait Driver: Send + Sync + 'static {
         Vec::new()
     }
     /// The way from there to the tasks behind a published port.
-    fn mesh_rows(&self, _network: &Network, _port: &MeshPort, _sandbox: &Ns) -> Vec<Row> {
+    fn mesh_rows(
+        &self,
+        _network: &Network,
+        _port: &MeshPort,
+        _outside: &Endpoint,
+        _sandbox: &Ns,
+    ) -> Vec<Row> {
         Vec::new()
     }
     /// What a task does with packets of the mesh to its address `own`. `answers`: where its packets to anywhere come from; `None` where it

@@ -55,6 +55,7 @@ mod paths;
 mod plug;
 mod plugged;
 pub mod ports;
+mod proxy;
 mod publish;
 pub mod remote;
 mod resolv_conf;
@@ -75,6 +76,7 @@ pub use explain::{Known, Target};
 pub use overlay::{
     LocalEndpoint, NameRecord, OverlayView, Peer, Port, Subnet, SwarmNetwork, SwarmNetworks,
 };
+pub use proxy::{Proxy, Relay};
 pub use publish::{Publish, exposed, published};
 pub use sandbox::{Balance, ConnectRequest, Mode, Prefer, Sandbox, SandboxSpec, ServiceBinding};
 pub use subnets::routes;

@@ -85,7 +85,7 @@ impl Controller {
 }
 
 impl State {
-    fn entry(&self) -> Option<&Record> {
+    pub fn entry(&self) -> Option<&Record> {
         self.records.get(ENTRY).filter(|r| !r.endpoints.is_empty())
     }
 
@@ -103,11 +103,15 @@ impl State {
                         backends: BTreeMap::new(),
                         concealed: false,
                         within: port.within,
+                        relayed: BTreeMap::new(),
                     };
                     (port, Tasks::default())
                 });
                 for backend in record.addresses() {
                     tasks.add(backend, record, distance);
+                    behind
+                        .relayed
+                        .extend(port.proxy.map(|proxy| (backend, proxy)));
                 }
                 // Tasks from before and after a change of their service may differ.
                 behind.concealed |= port.concealed;
@@ -119,6 +123,8 @@ impl State {
         let mut all: Vec<MeshPort> = Vec::new();
         for (mut port, tasks) in ports.into_values() {
             port.backends = tasks.near();
+            port.relayed
+                .retain(|task, _| port.backends.contains_key(task));
             match all.last_mut() {
                 Some(last) if last.goes_on_with(&port) => last.last = port.last,
                 _ => all.push(port),
@@ -149,7 +155,9 @@ impl State {
         let mut rows = Rows::from([(format!("mesh/{}", network.id), own)]);
         for mut port in self.mesh_ports(&network.id) {
             port.backends.retain(|backend, _| backend.is_ipv4() || ipv6);
-            let mut of_port = driver.mesh_rows(network, &port, &ns);
+            port.relayed
+                .retain(|task, _| port.backends.contains_key(task));
+            let mut of_port = driver.mesh_rows(network, &port, outside, &ns);
             let any = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
             let [mapping, v6] = any.map(|any| published(&port, any));
             of_port.extend(match &port.within {
@@ -263,5 +271,7 @@ impl Inner {
             };
             self.state().mesh.insert(port, held);
         }
+        let wanted = self.state().wants_relay();
+        self.keep_relay(wanted).await;
     }
 }

@@ -8,7 +8,7 @@ use engine_types::{Result, network};
 use ipnet::IpNet;
 use netstate::Mac;
 
-use crate::ServiceBinding;
+use crate::{Proxy, ServiceBinding};
 
 /// A swarm network as a node needs it (from a task, an attachment or a node's attachments).
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -88,6 +88,9 @@ pub struct Port {
     /// Nodes answer at these addresses of theirs only.
     #[serde(default)]
     pub within: Option<IpNet>,
+    /// The task wants to be told of its clients.
+    #[serde(default)]
+    pub proxy: Option<Proxy>,
 }
 
 /// A remote endpoint.

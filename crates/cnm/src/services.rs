@@ -152,6 +152,10 @@ impl Inner {
         if rows.is_empty() {
             return true;
         }
+        // Before anything leads there.
+        if self.state().wants_relay() {
+            self.keep_relay(true).await;
+        }
         let applied = self.kernel.set_many(rows).await;
         match &applied {
             Ok(()) => self.state().declared(changes),

@@ -22,6 +22,7 @@ use netstate::nft::{Base, BaseKind, Chain, Family, Field, Hook, Rule, Statement,
 use netstate::{BridgePort, Link, LinkKind, Mac, Ns, Route, Row};
 
 mod mesh;
+mod relayed;
 mod service;
 
 use crate::bridge::veth;
@@ -192,8 +193,14 @@ impl Driver for Overlay {
         mesh::entry_rows(network, inside, outside, sandbox)
     }
 
-    fn mesh_rows(&self, _network: &Network, port: &MeshPort, sandbox: &Ns) -> Vec<Row> {
-        mesh::port_rows(port, sandbox)
+    fn mesh_rows(
+        &self,
+        _network: &Network,
+        port: &MeshPort,
+        outside: &Endpoint,
+        sandbox: &Ns,
+    ) -> Vec<Row> {
+        mesh::port_rows(port, outside, sandbox)
     }
 
     fn task_rows(

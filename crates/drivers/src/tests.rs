@@ -5,9 +5,9 @@ mod stations;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use cnm::Peer;
 use cnm::driver::{Driver, Firewall, Host};
 use cnm::model::{Endpoint, Mapping, Network, Pool, Scope};
+use cnm::{Peer, Proxy};
 use engine_types::ErrorKind;
 use netstate::{Mac, Ns, Row};
 
@@ -475,6 +475,14 @@ fn overlay_mesh() {
         backends: [(ip("10.0.0.5"), true), (ip("10.0.0.6"), false)].into(),
         concealed: first != last,
         within: None,
+        relayed: Default::default(),
+    };
+    let relayed = cnm::driver::MeshPort {
+        relayed: [(ip("10.0.0.5"), Proxy::V1), (ip("10.0.0.7"), Proxy::V2)].into(),
+        backends: [5, 6, 7]
+            .map(|n| (IpAddr::from([10, 0, 0, n]), n == 5))
+            .into(),
+        ..port(8081, 8081)
     };
     let mut task = endpoint("10.0.0.5/24", None);
     task.service = Some(cnm::ServiceBinding {
@@ -499,8 +507,9 @@ fn overlay_mesh() {
             &mapping(8080, 8080, 1),
             &"192.0.2.0/28".parse().unwrap(),
         ),
-        Overlay.mesh_rows(&net, &port(8080, 8080), &sandbox()),
-        Overlay.mesh_rows(&net, &port(8000, 8010), &sandbox()),
+        Overlay.mesh_rows(&net, &port(8080, 8080), &outside, &sandbox()),
+        Overlay.mesh_rows(&net, &port(8000, 8010), &outside, &sandbox()),
+        Overlay.mesh_rows(&net, &relayed, &outside, &sandbox()),
         Overlay.endpoint_rows(&net, &task, &sandbox()),
         Overlay.task_rows(&net, &task, own, &ports, Some(ip("172.18.0.3")), &sandbox()),
         Overlay.task_rows(&net, &task, own, &ports[..1], None, &sandbox()),
@@ -529,6 +538,7 @@ fn overlay_mesh_with_both_families() {
         backends: [(ip("10.0.0.5"), true), (ip("fd10::5"), true)].into(),
         concealed: false,
         within: None,
+        relayed: [(ip("fd10::5"), Proxy::V2)].into(),
     };
     let mut task = endpoint("10.0.0.5/24", Some("fd10::5/64"));
     task.service = Some(cnm::ServiceBinding {
@@ -554,7 +564,7 @@ fn overlay_mesh_with_both_families() {
             &mapping("0.0.0.0", 8080),
             &"fc00::/7".parse().unwrap(),
         ),
-        Overlay.mesh_rows(&net, &port, &sandbox()),
+        Overlay.mesh_rows(&net, &port, &outside, &sandbox()),
         Overlay.task_rows(&net, &task, own, &to, Some(ip("fd18::3")), &sandbox()),
     ];
     insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));

@@ -79,10 +79,7 @@ fn spread(asked: SocketAddr, to: &[SocketAddr]) -> Vec<Row> {
 fn a_translated_connection_has_an_origin() {
     isolated(|| async {
         let state = start().await;
-        for (at, asked) in [
-            ("127.0.0.1:0", "127.0.0.9:80"),
-            ("[::1]:0", "[fd00::9]:80"),
-        ] {
+        for (at, asked) in [("127.0.0.1:0", "127.0.0.9:80"), ("[::1]:0", "[fd00::9]:80")] {
             run("ip addr replace fd00::9/128 dev lo nodad");
             let asked: SocketAddr = asked.parse().unwrap();
             let listeners = [(), ()].map(|()| TcpListener::bind(at).unwrap());

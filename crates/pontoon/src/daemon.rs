@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::host::{self, Listener, PidFile};
 use crate::notify;
+use crate::relay_command;
 use crate::settings::Settings;
 
 /// What Docker's clients compare themselves with, and which of ours it is.
@@ -35,11 +36,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("the daemon needs to be started with root privileges");
     }
-    let level = match settings.log_level.as_str() {
-        "info" if settings.debug => "debug",
-        level => level,
-    };
-    log(level, settings.log_json)?;
+    log(level(&settings), settings.log_json)?;
     for warning in &settings.warnings {
         warn!("{warning}");
     }
@@ -50,6 +47,13 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(serve(settings))
+}
+
+fn level(settings: &Settings) -> &str {
+    match settings.log_level.as_str() {
+        "info" if settings.debug => "debug",
+        level => level,
+    }
 }
 
 pub(crate) fn log(level: &str, json: bool) -> Result<()> {
@@ -157,6 +161,10 @@ async fn rooms(settings: &Settings) -> Result<(Backend, cluster::Cluster)> {
             default_binding: settings.default_binding,
             network_options: settings.network_options.clone(),
             labels: settings.labels.clone(),
+            relay: Some(Arc::new(relay::Keeper::start(relay_command::arguments(
+                level(settings),
+                settings.log_json,
+            )))),
         },
         netstate,
         drivers::all(),

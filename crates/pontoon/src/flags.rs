@@ -180,6 +180,7 @@ pub fn command() -> Command {
         .subcommand(crate::operate::drift_command())
         .subcommand(crate::operate::network_command())
         .subcommand(crate::plugin_command::command())
+        .subcommand(crate::relay_command::command())
         .subcommand(crate::lab_command::command())
 }
 

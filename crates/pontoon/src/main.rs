@@ -3,7 +3,7 @@
 //!
 //! Wiring only: flags and files in ([`flags`], [`settings`]), rooms put together ([`daemon`]), questions to a running
 //! daemon ([`operate`], over [`client`]), a node that changes its engine ([`migrate_command`]), our driver for somebody else's
-//! engine ([`plugin_command`]), labs for people ([`lab`]).
+//! engine ([`plugin_command`]), a process that the daemon starts ([`relay_command`]), labs for people ([`lab`]).
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ mod migrate_command;
 mod notify;
 mod operate;
 mod plugin_command;
+mod relay_command;
 mod settings;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some(("network", m)) => operate::network(m),
         Some(("migrate", m)) => migrate_command::run(m).map(|()| true),
         Some(("plugin", m)) => plugin_command::run(m).map(|()| true),
+        Some(("relay", m)) => relay_command::run(m).map(|()| true),
         Some(("lab", m)) => lab_command::run(m).map(|()| true),
         _ => Ok(true),
     };

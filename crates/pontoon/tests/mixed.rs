@@ -7,9 +7,12 @@
 mod common;
 mod mixed_common;
 
+use std::collections::BTreeSet;
+
 use common::container::{address, address_v6, answers_v6, inspect, resolve_v6, run};
 use common::mesh::{SERVER, ask, only};
 use common::swarm::CREATE;
+use common::told;
 use common::{Differences, Shell as _, eventually, init, join, until};
 use lab::Host;
 use mixed_common::Kind::{Docker, Pontoon};
@@ -77,6 +80,28 @@ fn published(kinds: [Kind; 2]) {
     assert_eq!((answers.failed, answers.servers), (0, only(&task[..12])));
     assert!(answers.clients.iter().all(|c| c.starts_with("10.0.0.")));
     assert_eq!(ask(dockers, &enter, &at, 81, 1).failed, 1, "no other port");
+    world.end();
+}
+
+/// Docker's node tells of its tasks what our manager has told it.
+#[test]
+fn a_docker_worker_has_tasks_told_of_clients() {
+    let (world, [manager, _]) = swarm([Pontoon, Docker]);
+    let options = "--mode global --label pontoon.publish.8080.proxy=v2 --env WANT=v2";
+    told::create(&manager, options);
+    runs(&manager, "web", "2/2");
+    let (outside, own) = (world.outside(), manager.addr.to_string());
+    let mut servers = BTreeSet::new();
+    until(PATIENCE, "our node leads to both tasks", || {
+        let told = told::ask(&outside, "", &own, 8080);
+        servers.extend(told.map(|told| told.server));
+        servers.len() == 2
+    });
+    for _ in 0..20 {
+        let told = told::ask(&outside, "", &own, 8080).unwrap();
+        let expected = (outside.addr.to_string(), format!("{own}:8080"));
+        assert_eq!((told.version.as_str(), told.client()), ("v2", expected));
+    }
     world.end();
 }
 

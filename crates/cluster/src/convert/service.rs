@@ -1,6 +1,8 @@
 use engine_types::{Error, Result, swarm};
 use swarm_wire::pb;
 
+use crate::publish_labels;
+
 use super::names::{
     ENDPOINT_MODE, FAILURE_ACTION, PROTOCOL, PUBLISH_MODE, RESTART_CONDITION, UPDATE_ORDER,
     UPDATE_STATE,
@@ -175,7 +177,7 @@ fn endpoint_spec_json(spec: Option<&pb::EndpointSpec>) -> swarm::EndpointSpec {
 
 pub fn ports_json(ports: &[pb::PortConfig]) -> Option<Vec<swarm::PortConfig>> {
     each(ports, |p| swarm::PortConfig {
-        name: p.name.clone(),
+        name: publish_labels::split(&p.name).0.to_owned(),
         protocol: PROTOCOL.word(p.protocol),
         target_port: p.target_port,
         published_port: p.published_port,

@@ -8,6 +8,8 @@ use gossip::records::{EndpointRecord, PeerRecord, PortConfig};
 use ipnet::IpNet;
 use prost::Message;
 
+use crate::publish_labels;
+
 pub fn peer_record(endpoint: &LocalEndpoint, vtep: IpAddr) -> Bytes {
     let record = PeerRecord {
         endpoint_ip: endpoint.address.to_string(),
@@ -34,7 +36,7 @@ pub fn name_record(record: &NameRecord, service_disabled: bool) -> Bytes {
             .ingress_ports
             .iter()
             .map(|p| PortConfig {
-                name: p.name.clone(),
+                name: publish_labels::named(&p.name, p.proxy),
                 protocol: match p.protocol.as_str() {
                     "udp" => 1,
                     "sctp" => 2,
@@ -107,8 +109,9 @@ pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
         return Some(None);
     }
     let port = |p: &PortConfig| {
+        let (name, proxy) = publish_labels::split(&p.name);
         Some(Port {
-            name: p.name.clone(),
+            name: name.to_owned(),
             protocol: ["tcp", "udp", "sctp"]
                 .get(usize::try_from(p.protocol).ok()?)
                 .map(|s| (*s).into())?,
@@ -120,6 +123,8 @@ pub fn read_name(value: &Bytes) -> Option<Option<NameRecord>> {
                 "" => None,
                 within => Some(within.parse().ok()?),
             },
+            // Nor is a header that we cannot write one to leave it away.
+            proxy: proxy.map(str::parse).transpose().ok()?,
         })
     };
     Some(Some(NameRecord {
@@ -217,6 +222,27 @@ pub(super) mod tests {
         name.address_v6 = "10.0.1.6".parse().ok();
         let read = read_name(&name_record(&name, false)).unwrap().unwrap();
         assert_eq!(read.address_v6, None);
+    }
+
+    #[test]
+    fn the_header_that_a_task_wants_travels_with_the_name_of_its_port() {
+        let mut name = endpoint(Some("web")).record.unwrap();
+        name.service.ingress_ports = vec![Port {
+            name: "http".into(),
+            protocol: "tcp".into(),
+            target: 80,
+            published: 8080,
+            concealed: false,
+            within: None,
+            proxy: Some(cnm::Proxy::V2),
+        }];
+        let bytes = name_record(&name, false);
+        assert_eq!(read_name(&bytes).unwrap().unwrap(), name);
+        // One that we cannot write: the port leads nowhere, rather than without it.
+        let mut record = EndpointRecord::decode(bytes).unwrap();
+        record.ingress_ports[0].name = "http;pontoon.proxy=v9".into();
+        let read = read_name(&record.encode_to_vec().into()).unwrap().unwrap();
+        assert_eq!(read.service.ingress_ports, []);
     }
 
     #[test]

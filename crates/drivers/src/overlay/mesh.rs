@@ -9,6 +9,8 @@
 //! Both translations of the way in are undone on the way back, and nobody translates the source: a task sees the client's
 //! address. Which task it is is decided once for each connection, so changes touch no other connection.
 //!
+//! Tasks that want a PROXY header get their connections from a relay: see [`relayed`].
+//!
 //! The source is given up for what could not be answered otherwise: towards a task that does not note the entry (Docker's),
 //! for clients whose address has a meaning on this node only (its loopback and its containers), and for ports whose service
 //! wants it so.
@@ -23,8 +25,8 @@ use netstate::nft::{
 };
 use netstate::{Ns, Route, Row};
 
-use super::mtu_or_default;
 use super::service::{sysctl, sysctl_v6};
+use super::{mtu_or_default, relayed};
 use crate::bridge::firewall::{
     ACCEPT, DROP, Ip, PORTS_AT, RANGES, SHIFTED, prefix, protocol_number, within,
 };
@@ -51,7 +53,7 @@ const TCP_HEADER: u32 = 20;
 const IP_HEADERS: [u32; 2] = [20, 40];
 
 const RAW_END: i32 = -150;
-const DSTNAT: i32 = -100;
+pub(super) const DSTNAT: i32 = -100;
 const SRCNAT: i32 = 100;
 
 pub(super) fn entry_rows(
@@ -62,7 +64,10 @@ pub(super) fn entry_rows(
 ) -> Vec<Row> {
     let both = outside.addresses();
     let both = both.filter(|a| inside.address(a.addr().is_ipv6()).is_some());
+    // Of both families: connections that wait for one relay go to the next, which takes its place.
+    let shared = sysctl(ns, "tcp_migrate_req", "1");
     both.flat_map(|bridge| entry_of_family(network, inside, (outside, bridge), ns))
+        .chain([shared])
         .collect()
 }
 
@@ -98,8 +103,13 @@ fn entry_of_family(
     rows.extend(ip.chain(
         "in",
         Some((BaseKind::Nat, Hook::Prerouting, DSTNAT)),
-        vec![choose(PORTS), choose(PORT_RANGES)],
+        vec![
+            choose(PORTS),
+            choose(PORT_RANGES),
+            vec![from_outside(), relayed::choose()],
+        ],
     ));
+    rows.extend(relayed::entry_rows(&ip));
     rows.extend(ip.chain(
         "through",
         Some((BaseKind::Filter, Hook::Forward, 0)),
@@ -129,19 +139,30 @@ fn entry_of_family(
 }
 
 /// Like all of a service with many ports, those of a range are one element.
-pub(super) fn port_rows(port: &MeshPort, ns: &Ns) -> Vec<Row> {
-    let of_family = |v6| {
+pub(super) fn port_rows(port: &MeshPort, outside: &Endpoint, ns: &Ns) -> Vec<Row> {
+    let of_family = |entry: IpNet| {
+        let v6 = entry.addr().is_ipv6();
         let backends = port.backends.iter().filter(|(b, _)| b.is_ipv6() == v6);
         let backends: Vec<_> = backends.map(|(b, direct)| (*b, *direct)).collect();
         match backends.is_empty() {
             true => Vec::new(),
-            false => port_of_family(port, &backends, &Ip::within(ns.clone(), TABLE, v6)),
+            false => port_of_family(
+                port,
+                &backends,
+                entry.addr(),
+                &Ip::within(ns.clone(), TABLE, v6),
+            ),
         }
     };
-    [false, true].into_iter().flat_map(of_family).collect()
+    outside.addresses().flat_map(of_family).collect()
 }
 
-fn port_of_family(port: &MeshPort, backends: &[(IpAddr, bool)], ip: &Ip) -> Vec<Row> {
+fn port_of_family(
+    port: &MeshPort,
+    backends: &[(IpAddr, bool)],
+    entry: IpAddr,
+    ip: &Ip,
+) -> Vec<Row> {
     let name = port.name();
     let at = |number| {
         let protocol = Value::Protocol(protocol_number(&port.protocol));
@@ -151,24 +172,30 @@ fn port_of_family(port: &MeshPort, backends: &[(IpAddr, bool)], ip: &Ip) -> Vec<
         true => (PORTS, None),
         false => (PORT_RANGES, Some(at(port.last))),
     };
-    let choose = Value::Verdict(Verdict::Goto(name.clone()));
-    let mut rows = vec![
-        ip.set(&name, vec![Type::Mark], Some(vec![ip.kind]), false),
-        ip.entry(ports, at(port.first), end, Some(vec![choose])),
-    ];
+    let plain = backends.iter().filter(|(_, direct)| !direct);
+    let mut rows: Vec<Row> = plain
+        .map(|(task, _)| ip.element(PLAIN, vec![Value::Ip(*task)]))
+        .collect();
     if port.concealed {
         rows.push(ip.entry(CONCEALED, at(port.first), Some(at(port.last)), None));
     }
-    let of = u32::try_from(backends.len()).unwrap_or(u32::MAX);
+    let tasks: Vec<IpAddr> = backends.iter().map(|(task, _)| *task).collect();
+    if tasks.iter().any(|task| port.relayed.contains_key(task)) {
+        rows.extend(relayed::port_rows(port, &tasks, entry, ip));
+        return rows;
+    }
+    let choose = Value::Verdict(Verdict::Goto(name.clone()));
+    rows.extend([
+        ip.set(&name, vec![Type::Mark], Some(vec![ip.kind]), false),
+        ip.entry(ports, at(port.first), end, Some(vec![choose])),
+    ]);
+    let of = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
     let map = name.clone();
     let any = vec![vec![Statement::DnatToAny { of, map }]];
     rows.extend(ip.chain(&name, None, any));
-    for (i, (backend, direct)) in (0..).zip(backends) {
-        let backend = vec![Value::Ip(*backend)];
-        rows.push(ip.entry(&name, vec![Value::Mark(i)], None, Some(backend.clone())));
-        if !direct {
-            rows.push(ip.element(PLAIN, backend));
-        }
+    for (i, task) in (0..).zip(tasks) {
+        let task = Some(vec![Value::Ip(task)]);
+        rows.push(ip.entry(&name, vec![Value::Mark(i)], None, task));
     }
     rows
 }
@@ -318,11 +345,6 @@ fn steering(endpoint: &Endpoint, ns: &Ns) -> Vec<Row> {
         family: Family::Netdev,
         name: TABLE.into(),
     };
-    let answer = Statement::Match {
-        field: Field::MetaMark,
-        not: true,
-        value: Value::Mark(0),
-    };
     vec![
         Row::NftTable(table.clone()),
         Row::NftChain(Chain {
@@ -340,7 +362,7 @@ fn steering(endpoint: &Endpoint, ns: &Ns) -> Vec<Row> {
             table,
             chain: "out".into(),
             order: 1,
-            body: vec![answer, copy(Word::MetaMark, Word::EtherDaddr)],
+            body: vec![has_mark(), copy(Word::MetaMark, Word::EtherDaddr)],
         }),
     ]
 }
@@ -350,6 +372,14 @@ fn is(field: Field, value: Value) -> Statement {
         field,
         not: false,
         value,
+    }
+}
+
+pub(super) fn has_mark() -> Statement {
+    Statement::Match {
+        field: Field::MetaMark,
+        not: true,
+        value: Value::Mark(0),
     }
 }
 

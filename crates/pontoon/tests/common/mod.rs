@@ -15,6 +15,7 @@ pub mod mesh;
 pub mod plugin;
 pub mod refusal;
 pub mod swarm;
+pub mod told;
 pub mod upstream;
 
 use std::fmt::Debug;
