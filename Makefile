@@ -27,7 +27,7 @@ test:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo nextest run --workspace --no-fail-fast
 
-vm:
+vm: build
 	@scripts/setup vm
 	scripts/test-vm
 

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::Host;
 use crate::process::{self, wait_until};
 
-const START: Duration = Duration::from_secs(20);
+/// An emulated machine reads the programs first.
+const START: Duration = Duration::from_secs(120);
 /// dockerd gives each container ten seconds.
 const STOP: Duration = Duration::from_secs(20);
 const GOING: Duration = Duration::from_secs(2);

@@ -24,7 +24,7 @@ impl Background {
         let file = File::create(&output).unwrap();
         let child = host
             .command("timeout")
-            .args(["-s", "KILL", "150", "sh", "-c", &format!("exec {line}")])
+            .args(["-s", "KILL", "300", "sh", "-c", &format!("exec {line}")])
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)

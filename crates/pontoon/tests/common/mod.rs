@@ -19,7 +19,7 @@ pub mod told;
 pub mod upstream;
 
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,12 @@ pub use swarm::{init, join};
 
 pub fn is_docker() -> bool {
     std::env::var("PONTOON_E2E_ENGINE").is_ok_and(|engine| engine == "docker")
+}
+
+/// The binary under test: that of this build, or of an optimised one where all is slow.
+pub fn binary() -> PathBuf {
+    let other = std::env::var_os("PONTOON_E2E_BINARY").map(PathBuf::from);
+    other.unwrap_or_else(|| env!("CARGO_BIN_EXE_pontoon").into())
 }
 
 /// A lab whose hosts run the engine and have the image `busybox`.
@@ -124,8 +130,7 @@ pub fn start(host: &Host, flags: &[&str]) {
     match is_docker() {
         true => host.spawn_dockerd(flags).unwrap(),
         false => {
-            let binary = Path::new(env!("CARGO_BIN_EXE_pontoon"));
-            host.spawn_pontoon(binary, flags).unwrap();
+            host.spawn_pontoon(&binary(), flags).unwrap();
         }
     }
 }

@@ -2,12 +2,11 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use lab::Host;
 use serde_json::Value;
 
-use crate::common::{Shell as _, World, init, join, until};
+use crate::common::{Shell as _, World, binary, init, join, until};
 
 /// Both daemons, two tests at a time, on a machine that does other things too.
 pub const PATIENCE: u64 = 30;
@@ -22,8 +21,7 @@ pub enum Kind {
 pub fn start(host: &Host, kind: Kind, flags: &[&str]) {
     match kind {
         Kind::Pontoon => {
-            let binary = Path::new(env!("CARGO_BIN_EXE_pontoon"));
-            host.spawn_pontoon(binary, flags).unwrap();
+            host.spawn_pontoon(&binary(), flags).unwrap();
         }
         Kind::Docker => host.spawn_dockerd(flags).unwrap(),
     }
