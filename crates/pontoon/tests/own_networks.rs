@@ -27,28 +27,55 @@ fn settings(host: &Host) {
 #[test]
 fn one_macvlan_for_the_services_of_all_nodes() {
     let world = World::swarm(&[2]);
-    one_wire(&world.hosts());
+    one_wire("macvlan", &world.hosts());
     world.end();
 }
 
 #[test]
 fn a_docker_worker_has_its_part_of_a_macvlan() {
     let (world, nodes) = swarm([Pontoon, Docker]);
-    one_wire(&nodes);
+    one_wire("macvlan", &nodes);
     world.end();
 }
 
 #[test]
 fn a_pontoon_worker_has_its_part_of_a_macvlan() {
     let (world, nodes) = swarm([Docker, Pontoon]);
-    one_wire(&nodes);
+    one_wire("macvlan", &nodes);
     world.end();
 }
 
-fn one_wire(nodes: &[Host; 2]) {
+#[test]
+fn one_ipvlan_for_the_services_of_all_nodes_where_kernels_have_it() {
+    let world = World::swarm(&[2]);
+    let nodes = world.hosts();
+    let h1 = &nodes[0];
+    let probe = h1.sh("ip link add probe type ipvlan").stderr;
+    if !probe.contains("Unknown device type") {
+        one_wire("ipvlan", &nodes);
+        return world.end();
+    }
+    // Managers know nothing of other nodes' kernels: a task says it, once its network is to be made.
+    nodes.iter().for_each(settings);
+    h1.ok("docker network create -d ipvlan --scope swarm --config-from lan-part lan");
+    h1.ok(&format!(
+        "{CREATE} --name web --restart-condition none --network lan busybox sleep 3600"
+    ));
+    let refusal =
+        "this kernel has no ipvlan devices: load the module ipvlan or use a kernel built with it";
+    let errors = "docker service ps --no-trunc --format '{{.Error}}' web";
+    until(PATIENCE, refusal, || {
+        is_docker() || h1.ok(errors).contains(refusal)
+    });
+    world.end();
+}
+
+fn one_wire(driver: &str, nodes: &[Host; 2]) {
     let [h1, h2] = nodes;
     nodes.iter().for_each(settings);
-    h1.ok("docker network create -d macvlan --scope swarm --attachable --config-from lan-part lan");
+    h1.ok(&format!(
+        "docker network create -d {driver} --scope swarm --attachable --config-from lan-part lan"
+    ));
     h1.ok(&format!(
         "{CREATE} --name web --mode global --network name=lan,alias=www busybox sleep 3600"
     ));
@@ -72,7 +99,8 @@ fn one_wire(nodes: &[Host; 2]) {
         assert!(networks(node).contains("lan"));
         // What the node has made of it.
         let shown = "docker network inspect -f '{{.Driver}} {{.Scope}} {{.ConfigFrom.Network}} {{(index .IPAM.Config 0).Subnet}}' lan";
-        assert_eq!(node.ok(shown), "macvlan swarm lan-part 198.18.1.0/24");
+        let expected = format!("{driver} swarm lan-part 198.18.1.0/24");
+        assert_eq!(node.ok(shown), expected);
     }
     // A standalone container, on the node that has no manager.
     run(h2, "c1", "--network lan");
