@@ -25,6 +25,8 @@ mod mesh;
 mod relayed;
 mod service;
 
+use service::sysctl_v6;
+
 use crate::bridge::veth;
 use crate::options;
 
@@ -88,6 +90,7 @@ impl Driver for Overlay {
         let ns = namespace(network);
         let mtu = mtu_or_default(network);
         let mut rows = vec![Row::Netns(ns.clone())];
+        rows.extend(no_duplicates(network, &ns));
         for (i, _, vni) in subnets(network) {
             let bridge = format!("br{i}");
             rows.push(Row::Link(Link {
@@ -155,6 +158,7 @@ impl Driver for Overlay {
             Some(mtu_or_default(network)),
             BridgePort::default(),
         );
+        rows.extend(no_duplicates(network, sandbox));
         if !network.ingress {
             rows.extend(service::backend_rows(endpoint, sandbox));
         }
@@ -295,6 +299,14 @@ fn untracked(port: u16) -> Vec<Row> {
 
 fn namespace(network: &Network) -> Ns {
     Ns::Named(format!("ov-{:.10}", network.id))
+}
+
+/// Link-local addresses come of MACs that are ours, and are used from the start, not after a look for others that have
+/// them: whoever passes on packets that are not from an address of the link (a service's) asks for neighbours by them.
+fn no_duplicates(network: &Network, ns: &Ns) -> Option<Row> {
+    network
+        .enable_ipv6
+        .then(|| sysctl_v6(ns, "conf/default/accept_dad", "0"))
 }
 
 /// IPv4 subnets that are in the kernel, with their place among the pools: each has a bridge and a VXLAN device.

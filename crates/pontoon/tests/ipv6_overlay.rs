@@ -136,7 +136,12 @@ fn a_service_has_an_address_of_each_family() {
         "{CREATE} --name web --network both --replicas 3 busybox nc -ll -p 80 -e hostname"
     ));
     for (i, host) in hosts.iter().enumerate() {
-        run(host, &format!("c{i}"), "--network both");
+        let client = format!("c{i}");
+        run(host, &client, "--network both");
+        // Neighbours are asked for from the start.
+        let pid = pid(host, &client);
+        let waiting = host.ok(&format!("nsenter -t {pid} -n ip -6 addr show tentative"));
+        assert_eq!(waiting, "", "{}", host.name);
     }
     eventually(20, "3/3".to_string(), || replicas(&hosts[0], "web"));
     let list = hosts[0]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::background::Background;
 use common::container::{pid, run};
 use common::mesh::{Answers, HEALTHY, SERVER, ask, get, only};
-use common::swarm::{CREATE, replicas, task_on};
+use common::swarm::{CREATE, replicas, task_on, update_state};
 use common::{Shell as _, World, eventually, is_docker, until};
 use lab::Host;
 
@@ -109,9 +109,7 @@ fn no_request_fails_while_tasks_come_and_go() {
     manager.ok(
         "docker service update -d --force --update-parallelism 2 --update-order start-first web",
     );
-    eventually(40, "completed".to_string(), || {
-        manager.ok("docker service inspect -f '{{.UpdateStatus.State}}' web")
-    });
+    eventually(40, "completed".to_string(), || update_state(manager, "web"));
     answered(20);
     for asking in &asking {
         let output = asking.output();
@@ -271,7 +269,7 @@ fn kept_connections_lose_no_request_in_an_update() {
         "docker service update -d --force --update-parallelism 1 --update-order start-first keeps",
     );
     eventually(60, "completed".to_string(), || {
-        manager.ok("docker service inspect -f '{{.UpdateStatus.State}}' keeps")
+        update_state(manager, "keeps")
     });
     let before = said("more");
     until(10, "all talk on", || {

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::container::{address, pings, resolve};
-use common::swarm::{CREATE, networks, node_id, replicas, task_on};
+use common::swarm::{CREATE, networks, node_id, replicas, task_on, update_state};
 use common::{Differences, Shell as _, World, eventually, until};
 use lab::Host;
 
@@ -131,9 +131,7 @@ fn services_scale_update_and_heal() {
         differences.compare(pointer, expected, &actual);
     }
     differences.assert_none();
-    eventually(20, "completed".to_string(), || {
-        h1.ok("docker service inspect -f '{{.UpdateStatus.State}}' web")
-    });
+    eventually(20, "completed".to_string(), || update_state(&h1, "web"));
 
     // A task that dies is replaced; its predecessor stays in the list.
     h2.ok(&format!("docker rm -f {task}"));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::background::Background;
 use common::container::{pings, resolve, run};
-use common::swarm::{CREATE, replicas};
+use common::swarm::{CREATE, replicas, update_state};
 use common::{Shell as _, World, eventually, is_docker, until};
 use lab::Host;
 
@@ -130,9 +130,7 @@ fn no_request_fails_while_tasks_come_and_go() {
     manager.ok(
         "docker service update -d --force --update-parallelism 2 --update-order start-first web",
     );
-    eventually(40, "completed".to_string(), || {
-        manager.ok("docker service inspect -f '{{.UpdateStatus.State}}' web")
-    });
+    eventually(40, "completed".to_string(), || update_state(manager, "web"));
     answered(20);
     for (asking, host) in asking.iter().zip(&hosts) {
         let failed = asking.output().lines().filter(|l| *l == "FAILED").count();

@@ -34,6 +34,12 @@ pub fn replicas(manager: &Host, service: &str) -> String {
     ))
 }
 
+/// Nothing as long as the managers have not begun.
+pub fn update_state(manager: &Host, service: &str) -> String {
+    let state = "{{with .UpdateStatus}}{{.State}}{{end}}";
+    manager.ok(&format!("docker service inspect -f '{state}' {service}"))
+}
+
 pub fn networks(host: &Host) -> BTreeSet<String> {
     host.ok("docker network ls --format '{{.Name}}'")
         .lines()
