@@ -216,6 +216,10 @@ pub trait Driver: Send + Sync + 'static {
     ) -> Vec<Row> {
         Vec::new()
     }
+    /// Devices by which packets leave for other hosts' endpoints.
+    fn tunnels(&self, _network: &Network) -> Vec<(Ns, String)> {
+        Vec::new()
+    }
     /// The longest packet that the network sends to other hosts when their paths carry it; `None`: it sends none of its own.
     fn full_size(&self, _network: &Network) -> Option<u32> {
         None

@@ -10,6 +10,7 @@
 //! A router that says what it cannot pass on has told the kernel as well; where packets vanish without a word, we do. Links
 //! keep their MTU: what is narrow is the way to one node, and packets from others are of any size.
 
+pub(crate) mod checksums;
 pub(crate) mod prober;
 
 use std::collections::{BTreeMap, BTreeSet};

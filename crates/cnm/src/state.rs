@@ -15,6 +15,7 @@ use crate::driver::{Capability, Driver, Gateway, Host, Registry};
 use crate::mesh::MeshPorts;
 use crate::model::{Endpoint, Network, Record, Scope};
 use crate::options;
+use crate::paths::checksums;
 use crate::ports::Ports;
 use crate::resolver::Running;
 use crate::{NameRecord, Peer};
@@ -27,6 +28,8 @@ pub(crate) const GATEWAY_BRIDGE: &str = "docker_gwbridge";
 pub(crate) struct State {
     pub drivers: Registry,
     pub host: Host,
+    /// Hardware makes wrong sums: the tunnels make their own.
+    pub soft_checksums: bool,
     /// The daemon's label `zone`; empty for none.
     pub zone: String,
     pub networks: BTreeMap<String, Entry>,
@@ -288,6 +291,9 @@ impl State {
             true => driver.network_rows(network, &self.host),
             false => Vec::new(),
         };
+        if self.soft_checksums {
+            rows.extend(driver.tunnels(network).into_iter().map(checksums::soft));
+        }
         rows.extend(driver.endpoint_rows(network, endpoint, ns));
         if network.ingress {
             rows.extend(self.task_rows(record, network, endpoint, ns));

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::controller::Inner;
 use crate::model::{Network, Pool, Scope};
-use crate::state::Entry;
+use crate::state::{Entry, State};
 use crate::store::{NAMES, PEERS, VTEP};
 use crate::{Controller, NameRecord, OverlayView, Peer, SwarmNetwork, SwarmNetworks};
 
@@ -37,40 +37,16 @@ impl Controller {
         if inner.state().host.vtep == vtep {
             return;
         }
-        let overlays: Vec<String> = {
-            let state = inner.state();
-            let lazy = |e: &&Entry| state.capability(&e.network).is_some_and(|c| c.lazy);
-            state
-                .networks
-                .values()
-                .filter(lazy)
-                .map(|e| e.network.id.clone())
-                .collect()
-        };
-        let turns = inner.network_turns(&overlays).await;
-        let rows = {
-            let mut state = inner.state();
+        let changed = inner.change_tunnels(|state| {
             state.host.vtep = vtep;
             inner.discover.notify_one();
-            let mut rows: Vec<_> = Vec::new();
-            for id in &overlays {
-                let records = state.endpoints_on(id).map(|(record, _)| record);
-                rows.extend(records.flat_map(|r| state.sandbox_rows(r)));
-                rows.extend(state.peer_rows(id, &state.claimed(id)));
+            if let Err(error) = inner.store.set(VTEP, "", vtep.as_ref()) {
+                tracing::warn!(%error, "tunnel address is not stored");
             }
-            let unique: BTreeMap<_, _> = rows.into_iter().collect();
-            unique.into_iter().collect::<Vec<_>>()
-        };
-        if let Err(error) = inner.store.set(VTEP, "", vtep.as_ref()) {
-            tracing::warn!(%error, "tunnel address is not stored");
-        }
-        if !rows.is_empty()
-            && let Err(error) = inner.kernel.set_many(rows).await
-        {
+        });
+        if let Err(error) = changed.await {
             tracing::error!(%error, "tunnels do not follow the node's new address");
         }
-        drop(turns);
-        inner.balance(&overlays).await;
     }
 
     /// Makes the network known here. One whose addresses the managers give is nothing in the kernel until an endpoint joins;
@@ -190,6 +166,35 @@ impl Controller {
 }
 
 impl Inner {
+    /// Tunnels that are up follow the change.
+    pub async fn change_tunnels(&self, change: impl FnOnce(&mut State)) -> Result<()> {
+        let overlays: Vec<String> = {
+            let state = self.state();
+            let lazy = |e: &&Entry| state.capability(&e.network).is_some_and(|c| c.lazy);
+            let overlays = state.networks.values().filter(lazy);
+            overlays.map(|e| e.network.id.clone()).collect()
+        };
+        let turns = self.network_turns(&overlays).await;
+        let rows: BTreeMap<_, _> = {
+            let mut state = self.state();
+            change(&mut state);
+            let mut rows: Vec<_> = Vec::new();
+            for id in &overlays {
+                let records = state.endpoints_on(id).map(|(record, _)| record);
+                rows.extend(records.flat_map(|r| state.sandbox_rows(r)));
+                rows.extend(state.peer_rows(id, &state.claimed(id)));
+            }
+            rows.into_iter().collect()
+        };
+        let set = match rows.is_empty() {
+            true => Ok(()),
+            false => self.kernel.set_many(rows.into_iter().collect()).await,
+        };
+        drop(turns);
+        self.balance(&overlays).await;
+        set.map_err(Error::system)
+    }
+
     pub async fn add_swarm_network(&self, network: SwarmNetwork) -> Result<()> {
         self.find_driver(&network.driver).await?;
         let reach = self

@@ -219,6 +219,11 @@ impl Driver for Overlay {
         mesh::task_rows(network, endpoint, own.addr(), ports, answers, sandbox)
     }
 
+    fn tunnels(&self, network: &Network) -> Vec<(Ns, String)> {
+        let links = subnets(network).map(|(i, ..)| (namespace(network), format!("vxlan{i}")));
+        links.collect()
+    }
+
     fn full_size(&self, network: &Network) -> Option<u32> {
         Some(options::mtu(network).ok()?.unwrap_or(UNDERLAY_MTU))
     }

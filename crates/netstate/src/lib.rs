@@ -20,6 +20,7 @@ mod bpf;
 mod core;
 mod desired;
 mod error;
+pub mod ethtool;
 mod flows;
 mod key;
 mod netlink;

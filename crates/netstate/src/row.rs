@@ -105,8 +105,9 @@ pub enum Row {
         mac: Mac,
         dst: IpAddr,
     },
-    /// `key` in dots (`net.ipv4.ip_forward`), or in slashes where an interface name holds a dot. Removal of the row
-    /// leaves the value as it is: nobody knows any more what it should be.
+    /// `key` in dots (`net.ipv4.ip_forward`), or in slashes where an interface name holds a dot; also
+    /// `ethtool/LINK/tx-checksumming`, which is `on` or `off`. Removal of the row leaves the value as it is: nobody knows
+    /// any more what it should be.
     Sysctl {
         ns: Ns,
         key: String,

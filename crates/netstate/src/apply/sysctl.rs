@@ -1,4 +1,4 @@
-//! `/proc/sys/net`, which shows every thread the namespace that it is in.
+//! `/proc/sys/net`, which shows every thread the namespace that it is in, and what ethtool sets.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use super::Run;
 use crate::desired::Change;
 use crate::key::{Item, Key};
 use crate::netns::{Space, within};
-use crate::{Error, Ns, Row};
+use crate::{Error, Ns, Row, ethtool};
 
 fn path(key: &str) -> Option<PathBuf> {
     let parts: Vec<&str> = match key.contains('/') {
@@ -26,7 +26,8 @@ pub fn is_of_link(key: &Key) -> bool {
         return false;
     };
     let parts: Vec<&str> = key.split(['.', '/']).collect();
-    matches!(parts.as_slice(), ["net", "ipv4" | "ipv6", "conf" | "neigh", link, _, ..]
+    parts.first() == Some(&"ethtool")
+        || matches!(parts.as_slice(), ["net", "ipv4" | "ipv6", "conf" | "neigh", link, _, ..]
         if !matches!(*link, "all" | "default"))
 }
 
@@ -35,7 +36,17 @@ pub fn same(a: &str, b: &str) -> bool {
     a.split_whitespace().eq(b.split_whitespace())
 }
 
+/// Settings of links that are not files: "ethtool/LINK/tx-checksumming", "on" or "off".
+fn ethtool(key: &str) -> Option<&str> {
+    key.strip_prefix("ethtool/")?
+        .strip_suffix("/tx-checksumming")
+}
+
 fn read(key: &str) -> io::Result<String> {
+    if let Some(link) = ethtool(key) {
+        let on = ethtool::tx_checksum(link)?;
+        return Ok(if on { "on" } else { "off" }.to_owned());
+    }
     let path = path(key).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(fs::read_to_string(path)?.trim().to_owned())
 }
@@ -43,6 +54,9 @@ fn read(key: &str) -> io::Result<String> {
 fn write(key: &str, value: &str) -> io::Result<()> {
     if same(&read(key)?, value) {
         return Ok(());
+    }
+    if let Some(link) = ethtool(key) {
+        return ethtool::set_tx_checksum(link, value == "on");
     }
     let path = path(key).ok_or(io::ErrorKind::InvalidInput)?;
     fs::write(path, value)
@@ -136,5 +150,6 @@ mod tests {
         assert!(of_link("net.ipv6.conf.eth0.disable_ipv6"));
         assert!(!of_link("net.ipv6.conf.default.disable_ipv6"));
         assert!(!of_link("net.ipv4.ip_forward"));
+        assert!(of_link("ethtool/vxlan0/tx-checksumming"));
     }
 }
