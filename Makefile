@@ -1,12 +1,13 @@
 # Two commands do all set-up themselves: `make demo` shows Pontoon at work, `make test` runs every test.
 # Both need root (network namespaces) and a Debian or Ubuntu machine.
 
-.PHONY: help demo test vm bench fuzz fix build deny setup
+.PHONY: help demo test vm vm-bench bench fuzz fix build deny setup
 
 help:
 	@echo "make demo    a lab of three hosts, the walkthrough, a ping across hosts"
 	@echo "make test    formatting, lints and every test; writes nothing to the tree"
 	@echo "make vm      the tests of what this kernel may lack, in a virtual machine that has it (Debian, some minutes)"
+	@echo "make vm-bench  there, services against Docker's with its IPVS, as ratios (an hour; wants a quiet machine)"
 	@echo "make bench   Pontoon, Docker and podman side by side in one lab, as ratios; services by the thousand (half an hour)"
 	@echo "make fuzz    every fuzz target for SECONDS=20 (needs cargo-fuzz and a nightly toolchain)"
 	@echo "make fix     formats and applies what clippy can mend"
@@ -30,6 +31,11 @@ test:
 vm: build
 	@scripts/setup vm
 	scripts/test-vm
+
+vm-bench: build
+	@scripts/setup vm
+	cargo build --quiet --release -p bench
+	MEMORY=6G SECONDS_MAX=7200 scripts/vm target/release/bench target/release/pontoon --only IPVS
 
 bench: build
 	@scripts/setup bench

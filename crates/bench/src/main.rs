@@ -7,8 +7,8 @@
 //! its rounds. The rounds of the engines alternate, and the ratio is the median of the rounds' ratios, so that a machine
 //! that speeds up or slows down favours nobody.
 //!
-//! `bench PONTOON [--format table|json] [--only WORD]…`; `bench dns-load SERVER NAME`, `tcp-serve PORT` and
-//! `tcp-load ADDRESS` are this program inside a container's network namespace.
+//! `bench PONTOON [--format table|json] [--only WORD]…`; `bench dns-load SERVER NAME`, `tcp-serve HOW PORT`,
+//! `tcp-load ADDRESS` and `tcp-connects ADDRESS` are this program inside a container's network namespace.
 
 #![forbid(unsafe_code)]
 
@@ -121,8 +121,11 @@ fn main() -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         ["dns-load", server, name] => return dns::load(server, name).map(|load| load.print()),
-        ["tcp-serve", port] => return balance::serve(port),
+        ["tcp-serve", how, port] => return balance::serve(how, port),
         ["tcp-load", to] => return balance::ask(to).map(|figure| println!("{figure}")),
+        ["tcp-connects", to] => {
+            return balance::connect_again_and_again(to).map(|figure| println!("{figure}"));
+        }
         _ => {}
     }
     let args = Args::parse(args.into_iter())?;
@@ -133,7 +136,15 @@ fn main() -> Result<()> {
         up: BTreeMap::new(),
     };
     let mut report = Report::default();
+    let ipvs = world::kernel_has_ipvs();
     for measure in MEASURES.iter().filter(wanted) {
+        if measure.needs_ipvs && !ipvs {
+            let name = measure.name;
+            eprintln!(
+                "left out, this kernel has no IPVS (make vm-bench runs one that has): {name}"
+            );
+            continue;
+        }
         // What fails is told at the end; the other figures stand.
         match worlds.take(measure) {
             Ok(rows) => report.rows.extend(rows),

@@ -23,6 +23,8 @@ pub struct Measure {
     pub ours: Engines,
     /// What ours stands against.
     pub others: &'static [Other],
+    /// The other's part is IPVS, which not every kernel has.
+    pub needs_ipvs: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -56,6 +58,7 @@ const fn measure(
         take,
         ours: [Pontoon; 2],
         others: &[Other::Engine(Docker)],
+        needs_ipvs: false,
     }
 }
 
@@ -69,6 +72,13 @@ impl Measure {
 
     const fn against(self, others: &'static [Other]) -> Self {
         Self { others, ..self }
+    }
+
+    const fn ipvs(self) -> Self {
+        Self {
+            needs_ipvs: true,
+            ..self
+        }
     }
 
     /// The engine of h1, and the one of h2.
@@ -107,7 +117,7 @@ pub const MEASURES: &[Measure] = &[
     measure("connect beside 1,000 endpoints, p99", "ms", FIFTH, 3, |w| crowd::beside(w, 99)),
     measure("start with 1,000 published ports", "ms", FIFTH, 1, publish::start),
     measure("1,000 published ports, private memory", "MiB", FIFTH, 1, publish::memory),
-    // Services. This machine's kernel may lack IPVS, without which Docker has none of it: ours against ours without a service.
+    // Services: ours against ours without a service, and against Docker's.
     measure("to a service's address, TCP", "Gbit/s", AtLeast(0.97), 9, |w| balance::throughput(w, Way::Service))
         .against(&[Other::Ours("its task", |w| balance::throughput(w, Way::Task))]),
     measure("to a service's address, round trip", "µs", AtMost(1.03), 5, |w| balance::round_trip(w, Way::Service))
@@ -116,6 +126,18 @@ pub const MEASURES: &[Measure] = &[
         .against(&[Other::Ours("container", |w| balance::throughput(w, Way::Published))]),
     measure("to a port of the mesh, round trip", "µs", AtMost(1.03), 5, |w| balance::round_trip(w, Way::Mesh))
         .against(&[Other::Ours("container", |w| balance::round_trip(w, Way::Published))]),
+    measure("a service's address, against IPVS, TCP", "Gbit/s", AtLeast(1.0), 5, |w| balance::throughput(w, Way::Service)).ipvs(),
+    measure("a service's address, against IPVS, round trip", "µs", AtMost(1.0), 5, |w| balance::round_trip(w, Way::Service)).ipvs(),
+    measure("a service's address, against IPVS, new connections", "1/s", AtLeast(1.0), 5, |w| balance::connections(w, Way::Service)).ipvs(),
+    measure("a port of the mesh, against IPVS, TCP", "Gbit/s", AtLeast(1.0), 5, |w| balance::throughput(w, Way::Mesh)).ipvs(),
+    measure("a port of the mesh, against IPVS, round trip", "µs", AtMost(1.0), 5, |w| balance::round_trip(w, Way::Mesh)).ipvs(),
+    measure("a port of the mesh, against IPVS, new connections", "1/s", AtLeast(1.0), 5, |w| balance::connections(w, Way::Mesh)).ipvs(),
+    measure("a service's address, one of 100, against IPVS, TCP", "Gbit/s", AtLeast(1.0), 5, |w| balance::among_many(w, |w| balance::throughput(w, Way::Service))).ipvs(),
+    measure("a service's address, one of 100, against IPVS, round trip", "µs", AtMost(1.0), 5, |w| balance::among_many(w, |w| balance::round_trip(w, Way::Service))).ipvs(),
+    measure("a service's address, one of 100, against IPVS, new connections", "1/s", AtLeast(1.0), 5, |w| balance::among_many(w, |w| balance::connections(w, Way::Service))).ipvs(),
+    measure("a port of the mesh, one of 100, against IPVS, TCP", "Gbit/s", AtLeast(1.0), 5, |w| balance::among_many(w, |w| balance::throughput(w, Way::Mesh))).ipvs(),
+    measure("a port of the mesh, one of 100, against IPVS, round trip", "µs", AtMost(1.0), 5, |w| balance::among_many(w, |w| balance::round_trip(w, Way::Mesh))).ipvs(),
+    measure("a port of the mesh, one of 100, against IPVS, new connections", "1/s", AtLeast(1.0), 5, |w| balance::among_many(w, |w| balance::connections(w, Way::Mesh))).ipvs(),
     // Swarms of both.
     measure("service on Pontoon, first ping from Docker", "ms", AtMost(1.0), 7, mixed::first_ping).mixed([Pontoon, Docker]),
     measure("service on Docker, first ping from Pontoon", "ms", AtMost(1.0), 7, mixed::first_ping).mixed([Docker, Pontoon]),

@@ -39,6 +39,14 @@ pub struct World {
 /// The overlay that everything here runs on.
 pub const NETWORK: &str = "att";
 
+/// Docker's services need it.
+pub fn kernel_has_ipvs() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let modules = format!("/lib/modules/{}/modules.dep", release.trim());
+    let modules = std::fs::read_to_string(modules).unwrap_or_default();
+    modules.contains("/ip_vs.ko") || Path::new("/proc/net/ip_vs").exists()
+}
+
 impl World {
     pub fn new(binary: &Path, engines: Engines) -> Result<Self> {
         let lab = Lab::new(&[2])?;
@@ -109,6 +117,11 @@ impl World {
             }
         }
         Ok(world)
+    }
+
+    pub fn network_id(&self) -> Result<String> {
+        let inspect = format!("network inspect -f {{{{.Id}}}} {NETWORK}");
+        self.engine(&self.h1, &inspect)
     }
 
     pub fn address(&self, host: &Host, container: &str) -> Result<String> {
