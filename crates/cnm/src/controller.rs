@@ -14,7 +14,6 @@ use crate::create::random_id;
 use crate::default_bridge::DefaultBridge;
 use crate::driver::{Driver, Firewall, Host, Registry};
 use crate::kernel::Kernel;
-use crate::mesh::MeshPorts;
 use crate::model::{Network, Record, Scope};
 use crate::network_files::parse_servers;
 use crate::ports::Ports;
@@ -264,7 +263,7 @@ fn load(
         remote: BTreeMap::new(),
         pools,
         ports,
-        mesh: MeshPorts::default(),
+        mesh: BTreeMap::new(),
         resolvers: BTreeMap::new(),
         caches: Caches::default(),
         host_gateway: config.host_gateway.clone(),
@@ -292,8 +291,7 @@ fn load(
     }
     for (key, record) in store.all::<NameRecord>(NAMES)? {
         if let Some((network, endpoint)) = key.split_once('/') {
-            let remote = state.remote.entry(network.into()).or_default();
-            remote.names.insert(endpoint.into(), record);
+            state.set_name(network, endpoint, Some(record));
         }
     }
     for network in state.networks.keys() {

@@ -67,6 +67,7 @@ mod store;
 mod subnets;
 mod swarm;
 mod transition;
+mod ways;
 
 pub use address::endpoint_mac;
 pub use controller::{Config, Controller, NetworkEvent};

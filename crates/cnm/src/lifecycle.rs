@@ -163,18 +163,18 @@ impl Inner {
         let _turn = self.turn(container).await;
         let touched = {
             let mut state = self.state();
-            let record = state
-                .records
-                .get_mut(container)
-                .ok_or_else(|| missing(container))?;
-            let before = record.clone();
-            change(record);
-            if *record == before {
+            let before = state.records.get(container);
+            let before = before.ok_or_else(|| missing(container))?;
+            let mut record = before.clone();
+            change(&mut record);
+            if record == *before {
                 return Ok(());
             }
-            self.store.set(SANDBOXES, container, Some(&*record))?;
+            self.store.set(SANDBOXES, container, Some(&record))?;
             let touched = record.endpoints.iter().map(|e| e.network.clone());
-            touched.collect::<Vec<_>>()
+            let touched: Vec<_> = touched.collect();
+            state.put(container, Some(record));
+            touched
         };
         self.balance(&touched).await;
         for network in &touched {

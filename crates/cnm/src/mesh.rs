@@ -4,7 +4,7 @@
 //! network, and one on `docker_gwbridge`. What is published there is what tasks anywhere announce.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use engine_types::network::EndpointSettings;
 use engine_types::{Error, Result};
@@ -19,12 +19,26 @@ use crate::kernel::run_in;
 use crate::model::{ENTRY, Endpoint, Mapping, Network, Record};
 use crate::ports::open_all;
 use crate::publish::of_mesh;
-use crate::services::Tasks;
-use crate::state::{Rows, State};
+use crate::services::{Led, Tasks};
+use crate::state::State;
+use crate::ways::{Here, Way};
 use crate::{ConnectRequest, Controller, SandboxSpec, SwarmNetwork};
 
-/// Protocol, first and last port, with the sockets that keep them from other programs; none where another has them.
-pub(crate) type MeshPorts = BTreeMap<(String, u16, u16), Vec<Socket>>;
+/// Protocol, first and last port.
+pub(crate) type PortRange = (String, u16, u16);
+
+/// A port of the mesh, and the sockets that keep it from other programs; none where another has it.
+#[derive(Default)]
+pub(crate) struct Held {
+    /// How many services have it: one that goes may overlap with one that comes.
+    pub by: usize,
+    pub sockets: Vec<Socket>,
+}
+
+const ANY: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+];
 
 impl Controller {
     /// This node's place in the mesh: the ingress network, and the addresses that the managers gave the node there. `None`
@@ -54,7 +68,6 @@ impl Controller {
                 self.make_entry(id, own).await?;
             }
         }
-        inner.hold_mesh_ports(&[]).await;
         Ok(())
     }
 
@@ -89,10 +102,10 @@ impl State {
         self.records.get(ENTRY).filter(|r| !r.endpoints.is_empty())
     }
 
-    /// What the names on the ingress network publish; ports in a row that lead to the same tasks are one.
-    fn mesh_ports(&self, network: &str) -> Vec<MeshPort> {
+    /// What a service publishes; ports in a row that lead to the same tasks are one.
+    fn mesh_ports(&self, network: &str, here: &Here, way: &Way) -> Vec<MeshPort> {
         let mut ports = BTreeMap::<(String, u16), (MeshPort, Tasks)>::new();
-        self.each_task(network, |record, distance| {
+        self.each_task(network, here, way, |record, distance| {
             for port in &record.service.ingress_ports {
                 let key = (port.protocol.clone(), port.published);
                 let (behind, tasks) = ports.entry(key).or_insert_with(|| {
@@ -133,40 +146,66 @@ impl State {
         all
     }
 
-    pub fn mesh_rows(&self, network: &Network, driver: &dyn Driver) -> Rows {
-        self.entry_and_ports(network, driver).unwrap_or_default()
-    }
-
-    fn entry_and_ports(&self, network: &Network, driver: &dyn Driver) -> Option<Rows> {
+    /// The entry as packets find it.
+    fn gate(&self, network: &Network) -> Option<Gate<'_>> {
         let entry = self.entry().filter(|_| self.host.firewall.ipv4)?;
         let (inside, ns) = (entry.endpoint_on(&network.id)?, entry.ns()?);
         let outside = entry.endpoints.iter().find(|e| e.is_gateway)?;
         let ipv6 = inside.ipv6.is_some() && self.host.firewall.ipv6;
-        let outside = &Endpoint {
-            ipv6: outside.ipv6.filter(|_| ipv6),
-            ..outside.clone()
-        };
-        let ipv6 = outside.ipv6.is_some();
         let bridge = self.network(&outside.network).ok()?;
-        let host = self.driver(bridge).ok()?;
-        let subnets: Vec<IpNet> = network.pools.iter().map(|p| p.subnet).collect();
-        let mut own = driver.entry_rows(network, inside, outside, &ns);
-        own.extend(host.concealed_rows(bridge, outside, &subnets));
-        let mut rows = Rows::from([(format!("mesh/{}", network.id), own)]);
-        for mut port in self.mesh_ports(&network.id) {
-            port.backends.retain(|backend, _| backend.is_ipv4() || ipv6);
-            port.relayed
-                .retain(|task, _| port.backends.contains_key(task));
-            let mut of_port = driver.mesh_rows(network, &port, outside, &ns);
-            let any = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
-            let [mapping, v6] = any.map(|any| published(&port, any));
-            of_port.extend(match &port.within {
-                Some(net) => host.publish_within_rows(bridge, outside, &mapping, net),
-                None => host.publish_rows(bridge, outside, &[mapping, v6]),
-            });
-            rows.insert(format!("mesh/{}/{}", network.id, port.name()), of_port);
+        Some(Gate {
+            inside,
+            outside: Endpoint {
+                ipv6: outside.ipv6.filter(|_| ipv6),
+                ..outside.clone()
+            },
+            ns,
+            bridge,
+            host: self.driver(bridge).ok()?,
+        })
+    }
+
+    /// `all`: the entry's own rows as well.
+    pub fn led_by_mesh(
+        &self,
+        network: &Network,
+        driver: &dyn Driver,
+        here: &Here,
+        ways: &BTreeSet<Way>,
+        all: bool,
+    ) -> BTreeMap<String, Led> {
+        let mut led = BTreeMap::new();
+        let Some(gate) = self.gate(network) else {
+            return led;
+        };
+        if all {
+            let subnets: Vec<IpNet> = network.pools.iter().map(|p| p.subnet).collect();
+            let (outside, host) = (&gate.outside, gate.host);
+            let mut rows = driver.entry_rows(network, gate.inside, outside, &gate.ns);
+            rows.extend(host.concealed_rows(gate.bridge, outside, &subnets));
+            let ports = BTreeSet::new();
+            led.insert(format!("mesh/{}", network.id), Led { rows, ports });
         }
-        Some(rows)
+        for way in ways.iter().filter(|way| matches!(way, Way::Ports(_))) {
+            let mut of_service = Led::default();
+            for mut port in self.mesh_ports(&network.id, here, way) {
+                let ipv6 = gate.outside.ipv6.is_some();
+                port.backends.retain(|backend, _| backend.is_ipv4() || ipv6);
+                port.relayed
+                    .retain(|task, _| port.backends.contains_key(task));
+                of_service
+                    .rows
+                    .extend(driver.mesh_rows(network, &port, &gate.outside, &gate.ns));
+                of_service.rows.extend(gate.published(&port));
+                // At some addresses only, it is nobody's elsewhere.
+                if port.within.is_none() {
+                    let held = (port.protocol, port.first, port.last);
+                    of_service.ports.insert(held);
+                }
+            }
+            led.insert(way.owner(&network.id), of_service);
+        }
+        led
     }
 
     /// What a task of a service with published ports does on the ingress network.
@@ -196,13 +235,33 @@ impl State {
     }
 }
 
-fn published(port: &MeshPort, host_ip: IpAddr) -> Mapping {
-    Mapping {
-        protocol: port.protocol.clone(),
-        target: port.first,
-        host_ip,
-        host_port: Some(port.first),
-        count: port.last - port.first + 1,
+/// What the entry to the mesh is: an endpoint on either side, and the network that packets come to it by.
+struct Gate<'a> {
+    inside: &'a Endpoint,
+    outside: Endpoint,
+    ns: Ns,
+    bridge: &'a Network,
+    host: &'a dyn Driver,
+}
+
+impl Gate<'_> {
+    /// The way from the host to the entry.
+    fn published(&self, port: &MeshPort) -> Vec<Row> {
+        let mapping = |any: IpAddr| Mapping {
+            protocol: port.protocol.clone(),
+            target: port.first,
+            host_ip: any,
+            host_port: Some(port.first),
+            count: port.last - port.first + 1,
+        };
+        let both = ANY.map(mapping);
+        match (&port.within, &both) {
+            (Some(net), [mapping, _]) => {
+                let host = self.host;
+                host.publish_within_rows(self.bridge, &self.outside, mapping, net)
+            }
+            (None, both) => self.host.publish_rows(self.bridge, &self.outside, both),
+        }
     }
 }
 
@@ -228,28 +287,11 @@ impl Inner {
         }
     }
 
-    /// Keeps the mesh's ports of the host from other programs, as far as they are free. As with Docker the mesh works all
-    /// the same where they are not: it comes first. `changed`: the networks that something is new of.
-    pub async fn hold_mesh_ports(&self, changed: &[String]) {
-        let new: Vec<_> = {
-            let mut state = self.state();
-            let network = state.entry().and_then(|r| r.endpoints.first());
-            let network = network.map(|e| e.network.clone());
-            if !changed.is_empty() && network.as_ref().is_some_and(|n| !changed.contains(n)) {
-                return;
-            }
-            let ports = network.map(|n| state.mesh_ports(&n)).unwrap_or_default();
-            // At some addresses only, it is nobody's elsewhere.
-            let ports = ports.into_iter().filter(|p| p.within.is_none());
-            let ports = ports.map(|p| (p.protocol, p.first, p.last));
-            let wanted: BTreeSet<_> = ports.collect();
-            state.mesh.retain(|port, _| wanted.contains(port));
-            let unheld = wanted.into_iter().filter(|p| !state.mesh.contains_key(p));
-            unheld.collect()
-        };
+    /// After changes of these networks: keeps ports that are the mesh's now from other programs of the host, as far as they are
+    /// free. As with Docker the mesh works all the same where they are not: it comes first. And a relay is there where one is wanted.
+    pub async fn settle_mesh(&self, networks: &[String], new: Vec<PortRange>) {
         let udp = new.iter().filter(|(protocol, ..)| protocol == "udp");
-        let any = [IpAddr::from([0; 4]), IpAddr::from([0; 16])];
-        let flows = udp.flat_map(|(_, a, b)| any.map(|any| Flows::ToUdp(any, *a, *b)));
+        let flows = udp.flat_map(|(_, a, b)| ANY.map(|any| Flows::ToUdp(any, *a, *b)));
         let flows: Vec<_> = flows.collect();
         if !flows.is_empty() {
             self.forget_in_mesh(flows.clone()).await;
@@ -258,7 +300,7 @@ impl Inner {
         for port in new {
             let (protocol, first, last) = port.clone();
             let open = move || open_all(&protocol, Ipv4Addr::UNSPECIFIED.into(), first, last);
-            let held = match run_in(self.kernel.as_ref(), &Ns::Host, open).await {
+            let sockets = match run_in(self.kernel.as_ref(), &Ns::Host, open).await {
                 Ok(Ok(sockets)) => sockets,
                 Ok(Err((taken, error))) => {
                     tracing::warn!(port = taken, %error, "published port is somebody else's as well: the mesh has it now");
@@ -269,9 +311,18 @@ impl Inner {
                     Vec::new()
                 }
             };
-            self.state().mesh.insert(port, held);
+            if let Some(held) = self.state().mesh.get_mut(&port) {
+                held.sockets = sockets;
+            }
         }
-        let wanted = self.state().wants_relay();
-        self.keep_relay(wanted).await;
+        let about_it = {
+            let state = self.state();
+            let ingress = |n: &String| state.network(n).is_ok_and(|n| n.ingress);
+            networks.iter().any(ingress)
+        };
+        if about_it {
+            let wanted = self.state().wants_relay();
+            self.keep_relay(wanted).await;
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Names: from containers and remote records to zones, and what others are told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) fn dns_names(spec: &SandboxSpec, aliases: Option<&[String]>) -> Vec<S
 }
 
 /// `virtual_ip`: the service's own address beside one of a task's, where it leads somewhere.
-fn add(zone: &mut Zone, record: &NameRecord, virtual_ip: impl Fn(IpAddr) -> Option<IpAddr>) {
+fn add(zone: &mut Zone, record: &NameRecord, mut virtual_ip: impl FnMut(IpAddr) -> Option<IpAddr>) {
     let service = &record.service;
     let names = std::iter::once(&record.name).chain(&record.task_aliases);
     let mut own: Vec<String> = names.map(|n| n.to_lowercase()).collect();
@@ -75,34 +75,32 @@ impl State {
         })
     }
 
-    /// Of endpoints elsewhere: of one that is here, what others say counts for nothing.
-    pub fn remote_names(&self, network: &str) -> impl Iterator<Item = &NameRecord> {
-        let here: BTreeSet<&str> = self
-            .endpoints_on(network)
-            .map(|(_, endpoint)| endpoint.id.as_str())
-            .collect();
-        let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
-        let remote = remote.filter(move |(id, _)| !here.contains(id.as_str()));
-        remote.map(|(_, record)| record)
-    }
-
+    /// Nobody asks for names of the mesh: its network's is empty.
     fn zone(&self, network: &str) -> Zone {
         let mut zone = Zone::default();
-        if let Ok(known) = self.network(network) {
-            zone.network = known.name.clone();
+        match self.network(network) {
+            Ok(known) if known.ingress => return zone,
+            Ok(known) => zone.network = known.name.clone(),
+            Err(_) => {}
         }
-        let services = self.balanced(network);
-        let reached = |record: &NameRecord, task: IpAddr| {
+        let here = self.here(network);
+        let mut known = BTreeMap::<IpAddr, bool>::new();
+        let mut reached = |record: &NameRecord, task: IpAddr| {
             let address = record.service.virtual_ip_beside(task)?;
-            services.get(&address).filter(|s| self.reaches(s))?;
-            Some(address)
+            let reached = known.entry(address).or_insert_with(|| {
+                let service = self.service_at(network, &here, address);
+                service.is_some_and(|service| self.reaches(&service))
+            });
+            reached.then_some(address)
         };
-        for (record, endpoint) in self.endpoints_on(network) {
+        for (record, endpoint) in here.values() {
             if let Some(names) = self.record_of(record, endpoint) {
                 add(&mut zone, &names, |task| reached(&names, task));
             }
         }
-        for record in self.remote_names(network) {
+        let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
+        // Of an endpoint that is here, what others say counts for nothing.
+        for (_, record) in remote.filter(|(id, _)| !here.contains_key(id.as_str())) {
             add(&mut zone, record, |task| reached(record, task));
         }
         zone

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::controller::Inner;
 use crate::model::Record;
 use crate::state::State;
+use crate::ways::Way;
 
 /// The header's version: a line of text, or binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,13 +73,8 @@ impl State {
         let ingress = self.networks.values().find(|e| e.network.ingress);
         let mut wanted = false;
         if let Some(entry) = ingress {
-            self.each_task(&entry.network.id, |record, _| {
-                wanted |= record
-                    .service
-                    .ingress_ports
-                    .iter()
-                    .any(|p| p.proxy.is_some());
-            });
+            let id = &entry.network.id;
+            self.each_task(id, &self.here(id), &Way::Relay, |_, _| wanted = true);
         }
         wanted
     }

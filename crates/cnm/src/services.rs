@@ -1,50 +1,58 @@
 //! Services on this host's networks: from the names of their tasks to addresses of their own, and the ways to those.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 
-use netstate::Owned;
+use netstate::{Owned, Row};
 
 use crate::controller::Inner;
 use crate::driver::Service;
-use crate::state::{Rows, State};
+use crate::mesh::PortRange;
+use crate::state::State;
+use crate::ways::{Here, Stale, Way};
 use crate::{Balance, NameRecord, Prefer};
 
+/// What one owner of rows wants.
+#[derive(Default)]
+pub(crate) struct Led {
+    pub rows: Vec<Row>,
+    /// Ports of the host that are the mesh's with it.
+    pub ports: BTreeSet<PortRange>,
+}
+
+impl Led {
+    /// `None` of nothing.
+    fn print(&self) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        self.rows.hash(&mut hasher);
+        (!self.rows.is_empty()).then(|| hasher.finish())
+    }
+}
+
+/// What the kernel has of it: the rows are known by a print of them.
+pub(crate) struct Declared {
+    print: u64,
+    ports: BTreeSet<PortRange>,
+}
+
 impl State {
-    /// By address: those of a service's two families are two.
-    pub fn balanced(&self, network: &str) -> BTreeMap<IpAddr, Service> {
-        let mut services = BTreeMap::<IpAddr, Tasks>::new();
-        self.each_task(network, |record, distance| {
+    /// By one of its addresses: those of its two families are two.
+    pub fn service_at(&self, network: &str, here: &Here, address: IpAddr) -> Option<Service> {
+        let mut tasks = Tasks::default();
+        self.each_task(network, here, &Way::Address(address), |record, distance| {
             for task in record.addresses() {
-                if let Some(address) = record.service.virtual_ip_beside(task) {
-                    let tasks = services.entry(address).or_default();
+                if record.service.virtual_ip_beside(task) == Some(address) {
                     tasks.add(task, record, distance);
                 }
             }
         });
-        let service = |(address, tasks): (_, Tasks)| {
-            let service = Service {
-                address,
-                choice: tasks.balance.choice(),
-                backends: tasks.near(),
-            };
-            (address, service)
-        };
-        services.into_iter().map(service).collect()
-    }
-
-    /// Names of services' tasks on a network, here and elsewhere, and the narrowest preference that each satisfies.
-    pub fn each_task(&self, network: &str, mut each: impl FnMut(&NameRecord, Prefer)) {
-        let here = self.endpoints_on(network);
-        for (record, endpoint) in here.filter(|(_, endpoint)| endpoint.service.is_some()) {
-            if let Some(record) = self.record_of(record, endpoint) {
-                each(&record, Prefer::Node);
-            }
-        }
-        for record in self.remote_names(network) {
-            let same_zone = !self.zone.is_empty() && record.zone == self.zone;
-            each(record, if same_zone { Prefer::Zone } else { Prefer::Any });
-        }
+        let backends = tasks.near();
+        (!backends.is_empty()).then(|| Service {
+            address,
+            choice: tasks.balance.choice(),
+            backends,
+        })
     }
 
     /// Whether connections to the service's own address get somewhere from here, and so its name may lead to it.
@@ -52,65 +60,125 @@ impl State {
         self.host.balances || service.is_direct()
     }
 
-    /// Ways to services are there as long as a sandbox of this host is on the network.
-    fn service_rows(&self, network: &str) -> Rows {
+    /// What each owner wants whose rows may have changed. Ways to services are there as long as a sandbox of this host is on
+    /// the network.
+    fn led(&self, network: &str, stale: &Stale) -> BTreeMap<String, Led> {
+        let here = self.here(network);
+        let ways = match stale.all {
+            true => self.all_ways(network, &here),
+            false => stale.ways.clone(),
+        };
+        let none = || ways.iter().map(|way| (way.owner(network), Led::default()));
         let Ok(known) = self.network(network) else {
-            return Rows::new();
+            return BTreeMap::new();
         };
-        let Ok(driver) = self.driver(known) else {
-            return Rows::new();
+        let driver = match self.driver(known) {
+            Ok(driver) if !here.is_empty() => driver,
+            _ => return none().collect(),
         };
-        if self.endpoints_on(network).next().is_none() {
-            return Rows::new();
-        }
         if known.ingress {
-            return self.mesh_rows(known, driver);
+            let mut led: BTreeMap<_, _> = none().collect();
+            led.extend(self.led_by_mesh(known, driver, &here, &ways, stale.all));
+            return led;
         }
-        let services = self.balanced(network).into_values();
-        let reached = services.filter(|service| self.reaches(service));
-        reached
-            .map(|service| {
-                let owner = format!("service/{network}/{}", service.address);
-                (owner, driver.service_rows(known, &service, &self.host))
-            })
-            .collect()
+        let rows = |address: IpAddr| {
+            let service = self.service_at(network, &here, address);
+            let service = service.filter(|service| self.reaches(service))?;
+            Some(driver.service_rows(known, &service, &self.host))
+        };
+        let led = |way: &Way| match way {
+            Way::Address(address) => Led {
+                rows: rows(*address).unwrap_or_default(),
+                ports: BTreeSet::new(),
+            },
+            Way::Ports(_) | Way::Relay => Led::default(),
+        };
+        let ways = ways.iter();
+        ways.map(|way| (way.owner(network), led(way))).collect()
     }
 
-    /// What differs from the rows that were declared last.
-    pub fn service_changes(&self, networks: &[String]) -> Changes {
-        let changes = networks.iter().map(|network| {
-            let mut now = self.service_rows(network);
-            let before = self.networks.get(network).map(|entry| &entry.services);
-            for (owner, rows) in before.into_iter().flatten() {
-                match now.get(owner) {
-                    Some(same) if same == rows => drop(now.remove(owner)),
-                    Some(_) => {}
-                    None => drop(now.insert(owner.clone(), Vec::new())),
+    /// What differs from the rows that were declared last. Has to come back by [`Self::declared`] or [`Self::undeclared`].
+    pub fn service_changes(&mut self, networks: &[String]) -> Changes {
+        let changes = networks.iter().filter_map(|network| {
+            let stale = std::mem::take(&mut self.networks.get_mut(network)?.stale);
+            let mut led = self.led(network, &stale);
+            let declared = &self.networks.get(network)?.services;
+            if stale.all {
+                for owner in declared.keys() {
+                    led.entry(owner.clone()).or_default();
                 }
             }
-            (network.clone(), now)
+            let changed = led.into_iter().filter_map(|(owner, led)| {
+                let print = led.print();
+                let same = declared.get(&owner).map(|d| d.print) == print;
+                (!same).then_some((owner, (led, print)))
+            });
+            let owners = changed.collect();
+            Some((network.clone(), OfNetwork { owners, stale }))
         });
         Changes(changes.collect())
     }
 
-    /// The kernel has these changes now.
-    pub fn declared(&mut self, changes: Changes) {
-        for (network, rows) in changes.0 {
+    /// The kernel has these changes now. Returns the ports that are the mesh's with them, and were not.
+    pub fn declared(&mut self, changes: Changes) -> Vec<PortRange> {
+        let mut new = Vec::new();
+        for (network, OfNetwork { owners, .. }) in changes.0 {
+            let Some(entry) = self.networks.get_mut(&network) else {
+                continue;
+            };
+            for (owner, (Led { ports, .. }, print)) in owners {
+                let former = entry.services.remove(&owner);
+                let former = former.map(|d| d.ports).unwrap_or_default();
+                for port in ports.difference(&former) {
+                    let held = self.mesh.entry(port.clone()).or_default();
+                    held.by += 1;
+                    if held.by == 1 {
+                        new.push(port.clone());
+                    }
+                }
+                for port in former.difference(&ports) {
+                    if let Some(held) = self.mesh.get_mut(port) {
+                        held.by -= 1;
+                        if held.by == 0 {
+                            self.mesh.remove(port);
+                        }
+                    }
+                }
+                if let Some(print) = print {
+                    entry.services.insert(owner, Declared { print, ports });
+                }
+            }
+        }
+        new
+    }
+
+    /// The kernel has refused them: the next change tries again.
+    pub fn undeclared(&mut self, changes: Changes) {
+        for (network, OfNetwork { stale, .. }) in changes.0 {
             if let Some(entry) = self.networks.get_mut(&network) {
-                entry.services.extend(rows);
-                entry.services.retain(|_, rows| !rows.is_empty());
+                entry.stale.add(stale);
             }
         }
     }
 }
 
-/// Rows of services that have to change, by network.
-pub(crate) struct Changes(BTreeMap<String, Rows>);
+/// What has to change, by network.
+pub(crate) struct Changes(BTreeMap<String, OfNetwork>);
+
+struct OfNetwork {
+    /// With the print of what each wants.
+    owners: BTreeMap<String, (Led, Option<u64>)>,
+    /// What that follows from.
+    stale: Stale,
+}
 
 impl Changes {
-    pub fn rows(&self) -> Vec<Owned> {
-        let owned = |(owner, rows): (&String, &Vec<_>)| (owner.clone(), rows.clone());
-        self.0.values().flatten().map(owned).collect()
+    /// Once.
+    pub fn take_rows(&mut self) -> Vec<Owned> {
+        let owners = self.0.values_mut().flat_map(|of| &mut of.owners);
+        owners
+            .map(|(owner, (led, _))| (owner.clone(), std::mem::take(&mut led.rows)))
+            .collect()
     }
 }
 
@@ -147,21 +215,21 @@ impl Inner {
     /// false then.
     pub async fn balance(&self, networks: &[String]) -> bool {
         let _turns = self.network_turns(networks).await;
-        let changes = self.state().service_changes(networks);
-        let rows = changes.rows();
-        if rows.is_empty() {
-            return true;
+        let mut changes = self.state().service_changes(networks);
+        let rows = changes.take_rows();
+        if !rows.is_empty() {
+            // Before anything leads there.
+            if self.state().wants_relay() {
+                self.keep_relay(true).await;
+            }
+            if let Err(error) = self.kernel.set_many(rows).await {
+                tracing::error!(%error, "ways to services are not in the kernel");
+                self.state().undeclared(changes);
+                return false;
+            }
         }
-        // Before anything leads there.
-        if self.state().wants_relay() {
-            self.keep_relay(true).await;
-        }
-        let applied = self.kernel.set_many(rows).await;
-        match &applied {
-            Ok(()) => self.state().declared(changes),
-            Err(error) => tracing::error!(%error, "ways to services are not in the kernel"),
-        }
-        self.hold_mesh_ports(networks).await;
-        applied.is_ok()
+        let new = self.state().declared(changes);
+        self.settle_mesh(networks, new).await;
+        true
     }
 }

@@ -12,12 +12,14 @@ use ipnet::IpNet;
 use netstate::{Ns, Owned, Route, Row};
 
 use crate::driver::{Capability, Driver, Gateway, Host, Registry};
-use crate::mesh::MeshPorts;
+use crate::mesh::{Held, PortRange};
 use crate::model::{Endpoint, Network, Record, Scope};
 use crate::options;
 use crate::paths::checksums;
 use crate::ports::Ports;
 use crate::resolver::Running;
+use crate::services::Declared;
+use crate::ways::{Stale, Way};
 use crate::{NameRecord, Peer};
 
 /// Rows by owner.
@@ -42,7 +44,7 @@ pub(crate) struct State {
     pub pools: Pools,
     pub ports: Arc<Ports>,
     /// Of the mesh, each with what keeps it from others.
-    pub mesh: MeshPorts,
+    pub mesh: BTreeMap<PortRange, Held>,
     /// By container.
     pub resolvers: BTreeMap<String, Running>,
     /// Of the host's own servers.
@@ -56,8 +58,9 @@ pub(crate) struct Entry {
     /// As many as the network has pools.
     pub addresses: Vec<Addresses>,
     pub zone: Arc<ArcSwap<Zone>>,
-    /// Rows of ways to services that the kernel has.
-    pub services: Rows,
+    /// Ways to services that the kernel has, by owner of their rows.
+    pub services: BTreeMap<String, Declared>,
+    pub stale: Stale,
     /// Held while endpoints or peers of a lazy network change, so that nobody declares a peer of a network that goes.
     pub turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -80,7 +83,8 @@ impl Entry {
             network,
             addresses,
             zone: Arc::default(),
-            services: Rows::new(),
+            services: BTreeMap::new(),
+            stale: Stale::all(),
             turn: Arc::default(),
         }
     }
@@ -95,6 +99,8 @@ pub(crate) struct Remote {
     pub claims: BTreeMap<IpAddr, Vec<String>>,
     /// By endpoint.
     pub names: BTreeMap<String, NameRecord>,
+    /// Endpoints of these by what leads to them.
+    pub tasks: BTreeMap<Way, BTreeSet<String>>,
 }
 
 impl Remote {

@@ -123,16 +123,8 @@ impl Controller {
     /// Names of remote endpoints.
     pub async fn set_record(&self, network: &str, endpoint: &str, record: Option<NameRecord>) {
         let inner = &self.0;
-        {
-            let mut state = inner.state();
-            let names = &mut state.remote.entry(network.to_string()).or_default().names;
-            if names.get(endpoint) == record.as_ref() {
-                return;
-            }
-            match record.clone() {
-                Some(record) => names.insert(endpoint.to_string(), record),
-                None => names.remove(endpoint),
-            };
+        if !inner.state().set_name(network, endpoint, record.clone()) {
+            return;
         }
         let key = format!("{network}/{endpoint}");
         if let Err(error) = inner.store.set(NAMES, &key, record.as_ref()) {
@@ -180,6 +172,9 @@ impl Inner {
             change(&mut state);
             let mut rows: Vec<_> = Vec::new();
             for id in &overlays {
+                if let Some(entry) = state.networks.get_mut(id) {
+                    entry.stale.all = true;
+                }
                 let records = state.endpoints_on(id).map(|(record, _)| record);
                 rows.extend(records.flat_map(|r| state.sandbox_rows(r)));
                 rows.extend(state.peer_rows(id, &state.claimed(id)));

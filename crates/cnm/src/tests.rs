@@ -3,9 +3,11 @@
 mod bridge;
 mod crashes;
 mod flows;
+mod mesh;
 mod model;
 mod swarm;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -18,7 +20,7 @@ use engine_types::{Error, ErrorKind, Result};
 use netstate::{Ns, Owned, Row};
 use tokio::sync::mpsc;
 
-use crate::driver::{Capability, Driver, Gateway, Host, Registry, Service};
+use crate::driver::{Capability, Driver, Gateway, Host, MeshPort, Registry, Service};
 use crate::kernel::Kernel;
 use crate::model::{Endpoint, Mapping, Network, Scope};
 use crate::{Config, ConnectRequest, Controller, NetworkEvent, Peer, SandboxSpec};
@@ -33,6 +35,8 @@ pub struct FakeKernel {
     pub die_in: AtomicUsize,
     pub died: tokio::sync::Notify,
     pub batches: AtomicUsize,
+    /// Owners, batch by batch.
+    pub sent: Mutex<Vec<String>>,
     pub forgotten: Mutex<Vec<netstate::Flows>>,
     /// What a comparison finds.
     pub differences: Mutex<Vec<netstate::Difference>>,
@@ -54,6 +58,7 @@ impl Kernel for FakeKernel {
         {
             let mut all = self.owners.lock().unwrap();
             for (owner, rows) in owners {
+                self.sent.lock().unwrap().push(owner.clone());
                 match rows.is_empty() {
                     true => all.remove(&owner),
                     false => all.insert(owner, rows),
@@ -177,6 +182,7 @@ impl Driver for Noted {
         rows.collect()
     }
     fn service_rows(&self, network: &Network, service: &Service, _host: &Host) -> Vec<Row> {
+        ASKED.set(ASKED.get() + 1);
         vec![note(format!(
             "service {} {}{} {:?}",
             network.name,
@@ -189,12 +195,26 @@ impl Driver for Noted {
             service.backends
         ))]
     }
+    fn mesh_rows(&self, network: &Network, port: &MeshPort, _sandbox: &Ns) -> Vec<Row> {
+        ASKED.set(ASKED.get() + 1);
+        vec![note(format!(
+            "mesh {} {} {:?}",
+            network.name,
+            port.name(),
+            port.backends
+        ))]
+    }
     fn peer_rows(&self, network: &Network, peer: &Peer, address: IpAddr) -> Vec<Row> {
         vec![note(format!(
             "peer {} {} via {}",
             network.name, address, peer.vtep
         ))]
     }
+}
+
+thread_local! {
+    /// How often a driver was asked for the rows of a service.
+    static ASKED: Cell<usize> = const { Cell::new(0) };
 }
 
 fn drivers() -> Vec<Arc<dyn Driver>> {

@@ -125,9 +125,6 @@ impl Inner {
             }
         }
         self.refresh_views(scene.container);
-        if !scene.touched.is_empty() {
-            self.hold_mesh_ports(&scene.touched).await;
-        }
         self.release_grants(before.as_ref(), after.as_ref()).await;
         self.refresh_links(scene.container).await;
         done
@@ -137,18 +134,21 @@ impl Inner {
         self.plug_in(scene.container, before).await?;
         self.prepare_host(scene.container).await?;
         let (changes, services) = {
-            let state = self.state();
+            let mut state = self.state();
             let after = state.records.get(scene.container);
             let mut changes = difference(old, rows(&state, after));
             changes.extend(peers(&state, scene, before, after));
-            let services = state.service_changes(&scene.touched);
-            changes.extend(services.rows());
+            let mut services = state.service_changes(&scene.touched);
+            changes.extend(services.take_rows());
             (changes, services)
         };
         let mut set = self.set_rows(changes, scene.force).await;
         if set.is_ok() || scene.force {
-            self.state().declared(services);
+            let new = self.state().declared(services);
+            self.settle_mesh(&scene.touched, new).await;
             set = set.and(self.hand_gateway(scene.container, before).await);
+        } else {
+            self.state().undeclared(services);
         }
         if set.is_err() && !scene.force {
             return set;
@@ -217,8 +217,8 @@ impl Inner {
             }
             let mut undo = difference(failed, rows(&state, before.as_ref()));
             undo.extend(peers(&state, scene, after.as_ref(), before.as_ref()));
-            let services = state.service_changes(&scene.touched);
-            undo.extend(services.rows());
+            let mut services = state.service_changes(&scene.touched);
+            undo.extend(services.take_rows());
             (after, undo, services)
         };
         // What the kernel refused is not there: undoing it says so again, and undoes what a failed store left behind.
@@ -231,11 +231,12 @@ impl Inner {
             tracing::warn!(container = scene.container, %error, "former way outside is not programmed again");
         }
         self.unplug_joined(after.as_ref(), before.as_ref()).await;
-        {
+        let new = {
             let mut state = self.state();
-            state.declared(services);
             state.release_difference(after.as_ref(), before.as_ref());
-        }
+            state.declared(services)
+        };
+        self.settle_mesh(&scene.touched, new).await;
         if let Some(record) = &before
             && let Err(error) = self.write_files(record)
         {
@@ -259,15 +260,6 @@ impl Inner {
             *former = view;
             changed
         });
-    }
-}
-
-impl State {
-    fn put(&mut self, container: &str, record: Option<Record>) {
-        match record {
-            Some(record) => self.records.insert(container.to_string(), record),
-            None => self.records.remove(container),
-        };
     }
 }
 

@@ -92,16 +92,19 @@ impl State {
         network: &Network,
         address: IpAddr,
     ) -> (IpAddr, Option<Owned>, Option<usize>) {
-        let services = self.balanced(&network.id);
-        let service = services.get(&address);
-        let Some((service, first)) = service.and_then(|s| Some((s, s.backends.keys().next()?)))
-        else {
+        let service = self.service_at(&network.id, &self.here(&network.id), address);
+        let Some((service, first)) = service.and_then(|s| {
+            let first = *s.backends.keys().next()?;
+            Some((s, first))
+        }) else {
             return (address, None, None);
         };
-        let owner = format!("service/{}/{address}", network.id);
-        let entry = self.networks.get(&network.id);
-        let rows = entry.and_then(|e| Some((owner.clone(), e.services.get(&owner)?.clone())));
-        (*first, rows, Some(service.backends.len()))
+        let owner = crate::ways::Way::Address(address).owner(&network.id);
+        let declared = self.networks.get(&network.id);
+        let declared = declared.is_some_and(|entry| entry.services.contains_key(&owner));
+        let driver = self.driver(network).ok().filter(|_| declared);
+        let rows = driver.map(|d| (owner, d.service_rows(network, &service, &self.host)));
+        (first, rows, Some(service.backends.len()))
     }
 }
 
