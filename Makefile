@@ -41,6 +41,7 @@ bench: build
 	@scripts/setup bench
 	scripts/bench target/release/pontoon
 	cargo bench --quiet -p netstate --bench services
+	cargo bench --quiet -p drivers --bench mesh
 
 # Findings of a run go to target/fuzz, so that the committed corpus stays as small as it is. Without a sanitizer: our own
 # code is safe but for a few system calls, and panics and overflows are found all the same.

@@ -1,10 +1,12 @@
 //! What a service's labels say of which task a client reaches: choices that Docker's command line has no flag for.
 //!
 //! ```text
-//!   pontoon.balance.sticky=true      all connections of a container reach the same task
+//!   pontoon.balance.sticky=true      all connections of a container reach the same task, and through a published port all of
+//!                                    a client's address, on whichever node
 //!   pontoon.balance.leastconn=true   a task that the client's node has the fewest open connections to: what other nodes
-//!                                    have there, and what comes by the mesh, it does not know
-//!   pontoon.balance.prefer=node      tasks on the client's node, as long as there is one; or zone: on nodes with its label zone
+//!                                    have there, and what comes by the mesh, it does not know; the mesh chooses any
+//!   pontoon.balance.prefer=node      tasks on the client's node (of the mesh: on the node that was asked), as long as there
+//!                                    is one; or zone: on nodes with its label zone
 //! ```
 
 use cnm::{Balance, Prefer};

@@ -107,10 +107,19 @@ pub struct MeshPort {
     pub backends: BTreeMap<IpAddr, bool>,
     /// They see the node's address all the same.
     pub concealed: bool,
+    /// A client reaches the same one with every connection.
+    pub sticky: bool,
     /// Nodes answer at these addresses of theirs only.
     pub within: Option<IpNet>,
     /// Those of the tasks that are reached through a relay, and the header that they want.
     pub relayed: BTreeMap<IpAddr, Proxy>,
+}
+
+/// Rows of a port of the mesh, and parts that ports have in common, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeshRows {
+    pub own: Vec<Row>,
+    pub shared: BTreeMap<String, Vec<Row>>,
 }
 
 impl MeshPort {
@@ -124,13 +133,6 @@ impl MeshPort {
         self.relayed.is_empty()
             && self.last.checked_add(1) == Some(next.first)
             && same(self) == same(next)
-    }
-    /// `tcp-8080`, `tcp-8000-8010`
-    pub fn name(&self) -> String {
-        match self.first == self.last {
-            true => format!("{}-{}", self.protocol, self.first),
-            false => format!("{}-{}-{}", self.protocol, self.first, self.last),
-        }
     }
 }
 
@@ -253,8 +255,8 @@ pub trait Driver: Send + Sync + 'static {
         _port: &MeshPort,
         _outside: &Endpoint,
         _sandbox: &Ns,
-    ) -> Vec<Row> {
-        Vec::new()
+    ) -> MeshRows {
+        MeshRows::default()
     }
     /// What a task does with packets of the mesh to its address `own`. `answers`: where its packets to anywhere come from; `None` where it
     /// cannot answer clients by the way that they came.

@@ -115,6 +115,7 @@ impl State {
                         last: port.published,
                         backends: BTreeMap::new(),
                         concealed: false,
+                        sticky: false,
                         within: port.within,
                         relayed: BTreeMap::new(),
                     };
@@ -135,6 +136,7 @@ impl State {
         });
         let mut all: Vec<MeshPort> = Vec::new();
         for (mut port, tasks) in ports.into_values() {
+            port.sticky = tasks.balance.sticky;
             port.backends = tasks.near();
             port.relayed
                 .retain(|task, _| port.backends.contains_key(task));
@@ -193,9 +195,14 @@ impl State {
                 port.backends.retain(|backend, _| backend.is_ipv4() || ipv6);
                 port.relayed
                     .retain(|task, _| port.backends.contains_key(task));
-                of_service
-                    .rows
-                    .extend(driver.mesh_rows(network, &port, &gate.outside, &gate.ns));
+                let of_port = driver.mesh_rows(network, &port, &gate.outside, &gate.ns);
+                of_service.rows.extend(of_port.own);
+                for (name, rows) in of_port.shared {
+                    // Until the entry goes: the next service that is like this one needs it again.
+                    let owner = format!("mesh/{}/{name}", network.id);
+                    let ports = BTreeSet::new();
+                    led.insert(owner, Led { rows, ports });
+                }
                 of_service.rows.extend(gate.published(&port));
                 // At some addresses only, it is nobody's elsewhere.
                 if port.within.is_none() {

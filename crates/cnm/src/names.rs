@@ -93,14 +93,13 @@ impl State {
             });
             reached.then_some(address)
         };
-        for (record, endpoint) in here.values() {
+        for (record, endpoint) in here.endpoints.values() {
             if let Some(names) = self.record_of(record, endpoint) {
                 add(&mut zone, &names, |task| reached(&names, task));
             }
         }
         let remote = self.remote.get(network).into_iter().flat_map(|r| &r.names);
-        // Of an endpoint that is here, what others say counts for nothing.
-        for (_, record) in remote.filter(|(id, _)| !here.contains_key(id.as_str())) {
+        for (_, record) in remote.filter(|(id, _)| !here.has(id)) {
             add(&mut zone, record, |task| reached(record, task));
         }
         zone

@@ -73,7 +73,7 @@ impl State {
             return BTreeMap::new();
         };
         let driver = match self.driver(known) {
-            Ok(driver) if !here.is_empty() => driver,
+            Ok(driver) if !here.endpoints.is_empty() => driver,
             _ => return none().collect(),
         };
         if known.ingress {

@@ -20,7 +20,7 @@ use engine_types::{Error, ErrorKind, Result};
 use netstate::{Ns, Owned, Row};
 use tokio::sync::mpsc;
 
-use crate::driver::{Capability, Driver, Gateway, Host, MeshPort, Registry, Service};
+use crate::driver::{Capability, Driver, Gateway, Host, MeshPort, MeshRows, Registry, Service};
 use crate::kernel::Kernel;
 use crate::model::{Endpoint, Mapping, Network, Scope};
 use crate::{Config, ConnectRequest, Controller, NetworkEvent, Peer, SandboxSpec};
@@ -195,14 +195,20 @@ impl Driver for Noted {
             service.backends
         ))]
     }
-    fn mesh_rows(&self, network: &Network, port: &MeshPort, _sandbox: &Ns) -> Vec<Row> {
+    fn mesh_rows(
+        &self,
+        network: &Network,
+        port: &MeshPort,
+        _outside: &Endpoint,
+        _sandbox: &Ns,
+    ) -> MeshRows {
         ASKED.set(ASKED.get() + 1);
-        vec![note(format!(
-            "mesh {} {} {:?}",
-            network.name,
-            port.name(),
-            port.backends
-        ))]
+        let of = port.backends.len();
+        let text = format!("mesh {} {} {:?}", network.name, port.first, port.backends);
+        MeshRows {
+            own: vec![note(text)],
+            shared: [(format!("any-{of}"), vec![note(format!("of {of}"))])].into(),
+        }
     }
     fn peer_rows(&self, network: &Network, peer: &Peer, address: IpAddr) -> Vec<Row> {
         vec![note(format!(

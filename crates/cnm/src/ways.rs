@@ -92,8 +92,19 @@ impl Remote {
     }
 }
 
-/// Endpoints of this host on a network, by id.
-pub(crate) type Here<'a> = BTreeMap<&'a str, (&'a Record, &'a Endpoint)>;
+/// Endpoints of this host on a network.
+pub(crate) struct Here<'a> {
+    pub endpoints: BTreeMap<&'a str, (&'a Record, &'a Endpoint)>,
+    /// Those of services by what leads to them.
+    tasks: BTreeMap<Way, Vec<(&'a Record, &'a Endpoint)>>,
+}
+
+impl Here<'_> {
+    /// Of an endpoint that is here, what others say counts for nothing.
+    pub fn has(&self, endpoint: &str) -> bool {
+        self.endpoints.contains_key(endpoint)
+    }
+}
 
 impl State {
     /// False where that was known.
@@ -136,16 +147,21 @@ impl State {
 
     pub fn here(&self, network: &str) -> Here<'_> {
         let here = self.endpoints_on(network);
-        here.map(|(record, endpoint)| (endpoint.id.as_str(), (record, endpoint)))
-            .collect()
+        let endpoints: BTreeMap<_, _> = here.map(|(r, e)| (e.id.as_str(), (r, e))).collect();
+        let mut tasks = BTreeMap::<Way, Vec<_>>::new();
+        for (record, endpoint) in endpoints.values() {
+            for way in endpoint.service.iter().flat_map(|s| s.ways()) {
+                tasks.entry(way).or_default().push((*record, *endpoint));
+            }
+        }
+        Here { endpoints, tasks }
     }
 
     /// All that there may be.
     pub fn all_ways(&self, network: &str, here: &Here) -> BTreeSet<Way> {
-        let services = here.values().filter_map(|(_, e)| e.service.as_ref());
-        let remote = self.remote.get(network);
-        let remote = remote.into_iter().flat_map(|r| r.tasks.keys().cloned());
-        services.flat_map(|s| s.ways()).chain(remote).collect()
+        let remote = self.remote.get(network).into_iter();
+        let remote = remote.flat_map(|r| r.tasks.keys());
+        here.tasks.keys().chain(remote).cloned().collect()
     }
 
     /// The names of the tasks behind it, here and elsewhere, and the narrowest preference that each satisfies.
@@ -156,20 +172,16 @@ impl State {
         way: &Way,
         mut each: impl FnMut(&NameRecord, Prefer),
     ) {
-        for (record, endpoint) in here.values() {
-            let mut ways = endpoint.service.iter().flat_map(|s| s.ways());
-            if ways.any(|w| w == *way)
-                && let Some(record) = self.record_of(record, endpoint)
-            {
+        for (record, endpoint) in here.tasks.get(way).into_iter().flatten() {
+            if let Some(record) = self.record_of(record, endpoint) {
                 each(&record, Prefer::Node);
             }
         }
         let Some(remote) = self.remote.get(network) else {
             return;
         };
-        // Of an endpoint that is here, what others say counts for nothing.
         let tasks = remote.tasks.get(way).into_iter().flatten();
-        let tasks = tasks.filter(|endpoint| !here.contains_key(endpoint.as_str()));
+        let tasks = tasks.filter(|endpoint| !here.has(endpoint));
         for record in tasks.filter_map(|endpoint| remote.names.get(endpoint)) {
             let same_zone = !self.zone.is_empty() && record.zone == self.zone;
             each(record, if same_zone { Prefer::Zone } else { Prefer::Any });

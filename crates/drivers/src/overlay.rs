@@ -14,7 +14,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use cnm::Peer;
-use cnm::driver::{Capability, Driver, Gateway, Host, MeshPort, Service};
+use cnm::driver::{Capability, Driver, Gateway, Host, MeshPort, MeshRows, Service};
 use cnm::model::{Endpoint, Mapping, Network, Pool, Scope};
 use engine_types::{Error, Result};
 use ipnet::IpNet;
@@ -22,6 +22,7 @@ use netstate::nft::{Base, BaseKind, Chain, Family, Field, Hook, Rule, Statement,
 use netstate::{BridgePort, Link, LinkKind, Mac, Ns, Route, Row};
 
 mod mesh;
+mod port;
 mod relayed;
 mod service;
 
@@ -203,8 +204,8 @@ impl Driver for Overlay {
         port: &MeshPort,
         outside: &Endpoint,
         sandbox: &Ns,
-    ) -> Vec<Row> {
-        mesh::port_rows(port, outside, sandbox)
+    ) -> MeshRows {
+        port::rows(port, outside, sandbox)
     }
 
     fn task_rows(

@@ -474,6 +474,7 @@ fn overlay_mesh() {
         last,
         backends: [(ip("10.0.0.5"), true), (ip("10.0.0.6"), false)].into(),
         concealed: first != last,
+        sticky: false,
         within: None,
         relayed: Default::default(),
     };
@@ -507,14 +508,55 @@ fn overlay_mesh() {
             &mapping(8080, 8080, 1),
             &"192.0.2.0/28".parse().unwrap(),
         ),
-        Overlay.mesh_rows(&net, &port(8080, 8080), &outside, &sandbox()),
-        Overlay.mesh_rows(&net, &port(8000, 8010), &outside, &sandbox()),
-        Overlay.mesh_rows(&net, &relayed, &outside, &sandbox()),
+        whole(Overlay.mesh_rows(&net, &port(8080, 8080), &outside, &sandbox())),
+        whole(Overlay.mesh_rows(&net, &port(8000, 8010), &outside, &sandbox())),
+        whole(Overlay.mesh_rows(&net, &relayed, &outside, &sandbox())),
         Overlay.endpoint_rows(&net, &task, &sandbox()),
         Overlay.task_rows(&net, &task, own, &ports, Some(ip("172.18.0.3")), &sandbox()),
         Overlay.task_rows(&net, &task, own, &ports[..1], None, &sandbox()),
     ];
     insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));
+}
+
+fn whole(rows: cnm::driver::MeshRows) -> Vec<Row> {
+    let shared = rows.shared.into_values().flatten();
+    rows.own.into_iter().chain(shared).collect()
+}
+
+/// Places are the tasks' by rendezvous hashing: one that goes leaves the others theirs.
+#[test]
+fn a_sticky_port_of_the_mesh_keeps_its_places() {
+    let places = |tasks: &[&str]| {
+        let port = cnm::driver::MeshPort {
+            protocol: "tcp".into(),
+            first: 8080,
+            last: 8080,
+            backends: tasks.iter().map(|task| (ip(task), true)).collect(),
+            concealed: false,
+            sticky: true,
+            within: None,
+            relayed: Default::default(),
+        };
+        let outside = endpoint("172.18.0.2/16", None);
+        let rows = Overlay.mesh_rows(&network("overlay", &[]), &port, &outside, &sandbox());
+        let rows = whole(rows);
+        let text: Vec<String> = rows.iter().map(ToString::to_string).collect();
+        let draw = "sticky-256 1: dnat to meta l4proto . th dport . jhash ip saddr mod 256";
+        assert!(text.iter().any(|row| row.contains(draw)), "{text:?}");
+        let places = text.into_iter().filter(|row| row.contains(" tasks {"));
+        places.collect::<Vec<_>>()
+    };
+    let all = places(&["10.0.0.5", "10.0.0.6", "10.0.0.7", "10.0.0.8"]);
+    let fewer = places(&["10.0.0.5", "10.0.0.7", "10.0.0.8"]);
+    assert_eq!((all.len(), fewer.len()), (256, 256));
+    for (before, after) in all.iter().zip(&fewer) {
+        assert!(
+            before == after || before.contains("10.0.0.6"),
+            "{before}, {after}"
+        );
+    }
+    let of_one = all.iter().filter(|row| row.contains("10.0.0.6")).count();
+    assert!((32..=96).contains(&of_one), "{of_one} of 256");
 }
 
 /// The same for IPv6, beside it.
@@ -537,6 +579,7 @@ fn overlay_mesh_with_both_families() {
         last: 8080,
         backends: [(ip("10.0.0.5"), true), (ip("fd10::5"), true)].into(),
         concealed: false,
+        sticky: false,
         within: None,
         relayed: [(ip("fd10::5"), Proxy::V2)].into(),
     };
@@ -564,7 +607,7 @@ fn overlay_mesh_with_both_families() {
             &mapping("0.0.0.0", 8080),
             &"fc00::/7".parse().unwrap(),
         ),
-        Overlay.mesh_rows(&net, &port, &outside, &sandbox()),
+        whole(Overlay.mesh_rows(&net, &port, &outside, &sandbox())),
         Overlay.task_rows(&net, &task, own, &to, Some(ip("fd18::3")), &sandbox()),
     ];
     insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));

@@ -29,6 +29,7 @@ mod nf;
 pub mod nft;
 mod observe;
 mod origins;
+mod places;
 mod row;
 mod rt;
 mod station;
@@ -47,6 +48,7 @@ pub use apply::forget_paths;
 pub use error::Error;
 pub use flows::Flows;
 pub use origins::{Origins, move_into};
+pub use places::places;
 pub use row::*;
 pub use station::*;
 

@@ -146,6 +146,15 @@ pub enum Word {
     EtherDaddr,
 }
 
+/// How a number is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Draw {
+    /// `numgen random`
+    Random,
+    /// `jhash field`: the same for the same value, on every host.
+    Hash(Field),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Statement {
     /// `field == value` or, negated, `field != value`.
@@ -211,15 +220,22 @@ pub enum Statement {
         key: Vec<Field>,
         map: String,
     },
-    /// `dnat to numgen random mod of map @map`: each connection to one of as many addresses, or addresses and ports, which
-    /// the map numbers from 0 on as marks.
-    DnatToAny {
+    /// `dnat to a . b . <draw> mod of map @map`: each connection to one of as many addresses, or addresses and ports, which
+    /// the map numbers from 0 on, as marks behind the fields of `key`.
+    DnatToOne {
+        key: Vec<Field>,
+        draw: Draw,
         of: u32,
         map: String,
     },
     /// `dup to via`: a copy of the packet goes out by the route to this neighbour.
     Dup(std::net::IpAddr),
     SetMetaMark(u32),
+    /// `meta mark set a . b map @map`
+    SetMetaMarkBy {
+        key: Vec<Field>,
+        map: String,
+    },
     SetCtMark(u32),
     /// `to set from`, byte by byte.
     Copy {

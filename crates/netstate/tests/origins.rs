@@ -8,7 +8,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use common::*;
 use netstate::nft::{
-    Base, BaseKind, Chain, Element, Family, Field, Hook, Rule, Set, Statement, Table, Type, Value,
+    Base, BaseKind, Chain, Draw, Element, Family, Field, Hook, Rule, Set, Statement, Table, Type,
+    Value,
 };
 use netstate::{Ns, Origins, Row};
 
@@ -56,7 +57,9 @@ fn spread(asked: SocketAddr, to: &[SocketAddr]) -> Vec<Row> {
             body: vec![
                 only(daddr, Value::Ip(asked.ip())),
                 only(Field::ThDport, Value::Port(asked.port())),
-                Statement::DnatToAny {
+                Statement::DnatToOne {
+                    key: Vec::new(),
+                    draw: Draw::Random,
                     of: to.len() as u32,
                     map: "servers".into(),
                 },

@@ -5,11 +5,12 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 
 use common::*;
 use netstate::nft::*;
 use netstate::{Link, LinkKind, Mac, Ns, Route, Row, VethPeer};
+use rustix::net;
 
 fn table(ns: &Ns, family: Family) -> Table {
     Table {
@@ -184,9 +185,11 @@ fn connections_are_spread_over_a_map() {
     isolated(|| async {
         let state = start().await;
         let ip = table(&Ns::Host, Family::Ip);
-        let spread = |to: &[u8]| {
+        let spread = |draw, to: &[u8]| {
             let of = to.len() as u32;
-            let to_any = Statement::DnatToAny {
+            let to_one = Statement::DnatToOne {
+                key: vec![Field::L4Proto],
+                draw,
                 of,
                 map: "servers".into(),
             };
@@ -198,12 +201,12 @@ fn connections_are_spread_over_a_map() {
             let mut rows = chain(
                 &ip,
                 base(BaseKind::Nat, Hook::Output, -100, None),
-                vec![first, to_any],
+                vec![first, to_one],
             );
             rows.push(Row::NftSet(Set {
                 table: ip.clone(),
                 name: "servers".into(),
-                key: vec![Type::Mark],
+                key: vec![Type::Protocol, Type::Mark],
                 data: Some(vec![Type::Ipv4]),
                 interval: false,
             }));
@@ -211,7 +214,7 @@ fn connections_are_spread_over_a_map() {
                 Row::NftElement(Element {
                     table: ip.clone(),
                     set: "servers".into(),
-                    key: vec![Value::Mark(i)],
+                    key: vec![Value::Protocol(6), Value::Mark(i)],
                     key_end: None,
                     data: Some(vec![Value::Ip([127, 0, 0, *n].into())]),
                 })
@@ -223,7 +226,10 @@ fn connections_are_spread_over_a_map() {
             ));
             rows
         };
-        state.set("service", spread(&[1, 2, 3])).await.unwrap();
+        state
+            .set("service", spread(Draw::Random, &[1, 2, 3]))
+            .await
+            .unwrap();
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();
         let others =
@@ -245,8 +251,28 @@ fn connections_are_spread_over_a_map() {
             (0..60).map(ask).collect()
         };
         assert_eq!(servers(), [1, 2, 3].into());
-        state.set("service", spread(&[2, 3])).await.unwrap();
+        state
+            .set("service", spread(Draw::Random, &[2, 3]))
+            .await
+            .unwrap();
         assert_eq!(servers(), [2, 3].into());
+        // By who asks: the same one, and not everybody's.
+        let by_client = spread(Draw::Hash(Field::IpSaddr), &[1, 2, 3]);
+        state.set("service", by_client).await.unwrap();
+        assert_eq!(servers().len(), 1);
+        let of_client = |n: u8| {
+            let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None);
+            let socket = socket.unwrap();
+            net::bind(&socket, &SocketAddrV4::new([127, 1, 0, n].into(), 0)).unwrap();
+            net::connect(&socket, &SocketAddrV4::new([127, 0, 0, 9].into(), port)).unwrap();
+            let mut byte = [0];
+            TcpStream::from(socket).read_exact(&mut byte).unwrap();
+            byte[0]
+        };
+        let once: Vec<u8> = (1..=40).map(of_client).collect();
+        let again: Vec<u8> = (1..=40).map(of_client).collect();
+        assert_eq!(once, again);
+        assert_eq!(BTreeSet::from_iter(once), [1, 2, 3].into());
         assert_eq!(state.audit().await.unwrap(), [""; 0]);
         let listed = run("nft list chain ip pontoon forward");
         assert!(

@@ -17,32 +17,28 @@
 
 use std::net::IpAddr;
 
-use cnm::driver::MeshPort;
 use cnm::model::{Endpoint, Mapping, Network};
 use ipnet::IpNet;
 use netstate::nft::{
-    Base, BaseKind, Chain, Family, Field, Hook, Rule, Statement, Table, Type, Value, Verdict, Word,
+    Base, BaseKind, Chain, Family, Field, Hook, Rule, Statement, Table, Type, Value, Word,
 };
 use netstate::{Ns, Route, Row};
 
 use super::service::{sysctl, sysctl_v6};
-use super::{mtu_or_default, relayed};
+use super::{mtu_or_default, port, relayed};
 use crate::bridge::firewall::{
     ACCEPT, DROP, Ip, PORTS_AT, RANGES, SHIFTED, prefix, protocol_number, within,
 };
 use crate::bridge::publish::translation;
 
 /// Tables of the entry and of a task; in a task's second one is what came from an address of the ingress network itself.
-const TABLE: &str = "pontoon-mesh";
+pub(super) const TABLE: &str = "pontoon-mesh";
 const NEAR: &str = "pontoon-mesh-near";
 
-/// Protocol and port, or a range of them, to the chain that chooses a task.
-const PORTS: &str = "ports";
-const PORT_RANGES: &str = "port_ranges";
 /// Ports whose tasks are not to see the client.
-const CONCEALED: &str = "concealed";
+pub(super) const CONCEALED: &str = "concealed";
 /// Tasks that answer the address that they see, wherever the packet came from.
-const PLAIN: &str = "plain";
+pub(super) const PLAIN: &str = "plain";
 /// What a task serves.
 const TARGETS: &str = "targets";
 
@@ -80,34 +76,26 @@ fn entry_of_family(
 ) -> Vec<Row> {
     let v6 = bridge.addr().is_ipv6();
     let ip = Ip::within(ns.clone(), TABLE, v6);
-    let port = || vec![Type::Protocol, Type::Port];
-    let verdict = || Some(vec![Type::Verdict]);
     let mut rows = vec![
         Row::NftTable(ip.table.clone()),
-        ip.set(PORTS, port(), verdict(), false),
-        ip.set(PORT_RANGES, port(), verdict(), true),
         ip.set(PLAIN, vec![ip.kind], None, false),
-        ip.set(CONCEALED, port(), None, true),
+        ip.set(CONCEALED, vec![Type::Protocol, Type::Port], None, true),
     ];
+    rows.extend(port::sets(&ip));
     let from_outside = || is(Field::IifName, Value::Ifname(outside.ifname.clone()));
     let to_inside = || is(Field::OifName, Value::Ifname(inside.ifname.clone()));
-    let choose = |map: &str| {
-        let map = map.into();
-        let key = vec![Field::L4Proto, Field::ThDport];
-        vec![from_outside(), Statement::Vmap { key, map }]
-    };
     let hide = |which| vec![to_inside(), which, Statement::Masquerade];
     let headers = TCP_HEADER + IP_HEADERS[usize::from(v6)];
     let segment = mtu_or_default(network).saturating_sub(headers);
     let segment = u16::try_from(segment).unwrap_or(u16::MAX);
+    let [single, range] = port::choose();
+    let relayed_port = vec![relayed::choose()];
+    let choose =
+        [single, range, relayed_port].map(|choose| [vec![from_outside()], choose].concat());
     rows.extend(ip.chain(
         "in",
         Some((BaseKind::Nat, Hook::Prerouting, DSTNAT)),
-        vec![
-            choose(PORTS),
-            choose(PORT_RANGES),
-            vec![from_outside(), relayed::choose()],
-        ],
+        choose.into(),
     ));
     rows.extend(relayed::entry_rows(&ip));
     rows.extend(ip.chain(
@@ -135,68 +123,6 @@ fn entry_of_family(
         false => sysctl(ns, "ip_forward", "1"),
         true => sysctl_v6(ns, "conf/all/forwarding", "1"),
     });
-    rows
-}
-
-/// Like all of a service with many ports, those of a range are one element.
-pub(super) fn port_rows(port: &MeshPort, outside: &Endpoint, ns: &Ns) -> Vec<Row> {
-    let of_family = |entry: IpNet| {
-        let v6 = entry.addr().is_ipv6();
-        let backends = port.backends.iter().filter(|(b, _)| b.is_ipv6() == v6);
-        let backends: Vec<_> = backends.map(|(b, direct)| (*b, *direct)).collect();
-        match backends.is_empty() {
-            true => Vec::new(),
-            false => port_of_family(
-                port,
-                &backends,
-                entry.addr(),
-                &Ip::within(ns.clone(), TABLE, v6),
-            ),
-        }
-    };
-    outside.addresses().flat_map(of_family).collect()
-}
-
-fn port_of_family(
-    port: &MeshPort,
-    backends: &[(IpAddr, bool)],
-    entry: IpAddr,
-    ip: &Ip,
-) -> Vec<Row> {
-    let name = port.name();
-    let at = |number| {
-        let protocol = Value::Protocol(protocol_number(&port.protocol));
-        vec![protocol, Value::Port(number)]
-    };
-    let (ports, end) = match port.first == port.last {
-        true => (PORTS, None),
-        false => (PORT_RANGES, Some(at(port.last))),
-    };
-    let plain = backends.iter().filter(|(_, direct)| !direct);
-    let mut rows: Vec<Row> = plain
-        .map(|(task, _)| ip.element(PLAIN, vec![Value::Ip(*task)]))
-        .collect();
-    if port.concealed {
-        rows.push(ip.entry(CONCEALED, at(port.first), Some(at(port.last)), None));
-    }
-    let tasks: Vec<IpAddr> = backends.iter().map(|(task, _)| *task).collect();
-    if tasks.iter().any(|task| port.relayed.contains_key(task)) {
-        rows.extend(relayed::port_rows(port, &tasks, entry, ip));
-        return rows;
-    }
-    let choose = Value::Verdict(Verdict::Goto(name.clone()));
-    rows.extend([
-        ip.set(&name, vec![Type::Mark], Some(vec![ip.kind]), false),
-        ip.entry(ports, at(port.first), end, Some(vec![choose])),
-    ]);
-    let of = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
-    let map = name.clone();
-    let any = vec![vec![Statement::DnatToAny { of, map }]];
-    rows.extend(ip.chain(&name, None, any));
-    for (i, task) in (0..).zip(tasks) {
-        let task = Some(vec![Value::Ip(task)]);
-        rows.push(ip.entry(&name, vec![Value::Mark(i)], None, task));
-    }
     rows
 }
 

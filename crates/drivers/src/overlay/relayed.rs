@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use cnm::Proxy;
 use cnm::driver::MeshPort;
 use netstate::Row;
-use netstate::nft::{BaseKind, Field, Hook, Statement, Type, Value, Verdict};
+use netstate::nft::{BaseKind, Draw, Field, Hook, Statement, Type, Value, Verdict};
 
 use super::mesh::{DSTNAT, has_mark};
 use crate::bridge::firewall::{DROP, Ip, protocol_number};
@@ -87,7 +87,9 @@ fn any_of(ip: &Ip, chain: &str, targets: Vec<Vec<Value>>) -> Vec<Row> {
     let kinds = targets.first().map(|to| ip.translated_types(to.len() - 1));
     // Not the name of the chain's former map, which may be of another kind.
     let map = format!("{chain}-relayed");
-    let to_any = Statement::DnatToAny {
+    let to_any = Statement::DnatToOne {
+        key: Vec::new(),
+        draw: Draw::Random,
         of: targets.len() as u32,
         map: map.clone(),
     };

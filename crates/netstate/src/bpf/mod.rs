@@ -24,7 +24,7 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use crate::Choice;
+use crate::{Choice, places};
 
 use program::{FEWEST, Form, Maps, STICKY, back, forward, release};
 use sys::{Map, Shape};
@@ -83,6 +83,9 @@ pub struct Balancer {
     open: Map,
     load: Map,
 }
+
+/// Of a sticky service: a namespace keeps to one of them.
+const PLACES: u32 = 64;
 
 /// A namespace's number for the kernel's programs.
 pub type Cookie = u64;
@@ -169,7 +172,7 @@ impl Balancer {
         let all = || backends.iter().copied().collect();
         let (places, flag) = match choice {
             Choice::Any => (all(), 0),
-            Choice::Sticky => (places(backends), STICKY),
+            Choice::Sticky => (places(backends, PLACES), STICKY),
             Choice::Fewest => (all(), FEWEST),
         };
         let mut gone = BTreeSet::new();
@@ -226,29 +229,6 @@ impl Balancer {
     }
 }
 
-/// Of a sticky service. A namespace keeps its place, and a place its backend as long as that is there: each goes to the
-/// backend that fits it best (rendezvous hashing), so a change moves only what has to move.
-fn places(backends: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
-    const PLACES: u32 = 64;
-    if backends.is_empty() {
-        return Vec::new();
-    }
-    let number = |b: &IpAddr| match b {
-        IpAddr::V4(ip) => ip.to_bits(),
-        IpAddr::V6(ip) => mixed((ip.to_bits() >> 64) as u64 ^ ip.to_bits() as u64) as u32,
-    };
-    let fit = |place: u32, b: &IpAddr| mixed(u64::from(place) << 32 | u64::from(number(b)));
-    let best = |place| backends.iter().max_by_key(|b| fit(place, b)).copied();
-    (0..PLACES).filter_map(best).collect()
-}
-
-/// Every bit counts (the finalizer of splitmix64); the same in each version, or an upgrade would move everybody.
-fn mixed(bits: u64) -> u64 {
-    let bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ bits >> 31
-}
-
 /// Our programs on a group, by hook.
 fn ours(group: &OwnedFd) -> io::Result<BTreeMap<u32, OwnedFd>> {
     let mut found = BTreeMap::new();
@@ -296,30 +276,4 @@ fn service_of(key: &[u8]) -> Option<(u32, IpAddr)> {
 fn address_of(wide: &[u8]) -> Option<IpAddr> {
     let octets: [u8; 16] = wide.try_into().ok()?;
     Some(Ipv6Addr::from(octets).to_canonical())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_change_of_backends_moves_only_its_places() {
-        moves_only_its_places(|i| [10, 0, 0, i].into());
-        moves_only_its_places(|i| [0xfd61, 0, 0, 0, 0, 0, 0, i.into()].into());
-    }
-
-    fn moves_only_its_places(backend: fn(u8) -> IpAddr) {
-        let all: BTreeSet<IpAddr> = (1..=4).map(backend).collect();
-        let gone = backend(3);
-        let without = all.iter().copied().filter(|b| *b != gone).collect();
-        let (before, after) = (places(&all), places(&without));
-        for (old, new) in before.iter().zip(&after) {
-            assert!(old == new || *old == gone, "{old} became {new}");
-        }
-        for backend in &all {
-            let share = before.iter().filter(|b| *b == backend).count();
-            assert!((8..=24).contains(&share), "{backend} has {share} of 64");
-        }
-        assert!(places(&BTreeSet::new()).is_empty());
-    }
 }

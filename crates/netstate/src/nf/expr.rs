@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::data;
 use crate::netlink::wire::Msg;
-use crate::nft::{Family, Field, Rule, Set, Statement, Type, Value, Word};
+use crate::nft::{Draw, Family, Field, Rule, Set, Statement, Type, Value, Word};
 
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_EXPR_NAME: u16 = 1;
@@ -13,6 +13,8 @@ const NFTA_EXPR_DATA: u16 = 2;
 /// The verdict register and the first of the sixteen 4-byte registers.
 const REG_VERDICT: u32 = 0;
 const REG32: u32 = 8;
+/// The first that no key in use reaches, with room for an address.
+const REG32_HIGH: u32 = REG32 + 8;
 
 const CMP_EQ: u32 = 0;
 const CMP_NEQ: u32 = 1;
@@ -34,6 +36,8 @@ const TRANSLATED: u32 = 1 << 5;
 
 /// NFT_NG_RANDOM
 const RANDOM: u32 = 1;
+/// Every host has to find the same.
+pub(super) const HASH_SEED: u32 = 0x0070_6f6e;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -249,8 +253,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Loads a concatenation into the first registers.
-    fn load_key(&mut self, key: &[Field]) {
+    /// Loads a concatenation into the first registers; returns the next one.
+    fn load_key(&mut self, key: &[Field]) -> u32 {
         for field in key {
             self.make_sure(*field);
         }
@@ -259,6 +263,7 @@ impl Writer<'_> {
             self.load(*field, reg);
             reg += field.kind().bytes().div_ceil(4) as u32;
         }
+        reg
     }
 
     fn lookup(&mut self, set: &str, dreg: Option<u32>, not: bool) {
@@ -413,20 +418,45 @@ impl Writer<'_> {
                 self.lookup(map, Some(REG32), false);
                 self.nat(DNAT, family, &ports);
             }
-            Statement::DnatToAny { of, map } => {
+            Statement::DnatToOne { key, draw, of, map } => {
                 let found = set(map).ok_or_else(|| format!("there is no map {map}"))?;
-                if found.key != [Type::Mark] {
-                    return Err(format!("map {map} does not number anything"));
-                }
+                let kinds = key.iter().map(|f| f.kind()).chain([Type::Mark]);
                 let (family, ports) = translated(found, 1)?;
-                self.expr("numgen", |m| {
-                    m.be32(1, REG32).be32(2, *of).be32(3, RANDOM);
-                });
+                if !kinds.eq(found.key.iter().copied()) {
+                    return Err(format!("the fields are not of the types of {found}"));
+                }
+                if let Draw::Hash(field) = draw {
+                    self.make_sure(*field);
+                }
+                let number = self.load_key(key);
+                match draw {
+                    Draw::Random => self.expr("numgen", |m| {
+                        m.be32(1, number).be32(2, *of).be32(3, RANDOM);
+                    }),
+                    Draw::Hash(field) => {
+                        self.load(*field, REG32_HIGH);
+                        self.expr("hash", |m| {
+                            m.be32(1, REG32_HIGH)
+                                .be32(2, number)
+                                .be32(3, field.kind().bytes() as u32)
+                                .be32(4, *of)
+                                .be32(5, HASH_SEED);
+                        });
+                    }
+                }
                 self.lookup(map, Some(REG32), false);
                 self.nat(DNAT, family, &ports);
             }
             Statement::SetMetaMark(mark) => {
                 self.immediate(REG32, &mark.to_ne_bytes());
+                self.put(Source::Meta(META_MARK), WORD, None);
+            }
+            Statement::SetMetaMarkBy { key, map } => {
+                if fits(key, map, &set)?.data.as_deref() != Some(&[Type::Mark]) {
+                    return Err(format!("map {map} does not hold a mark"));
+                }
+                self.load_key(key);
+                self.lookup(map, Some(REG32), false);
                 self.put(Source::Meta(META_MARK), WORD, None);
             }
             Statement::SetCtMark(mark) => {

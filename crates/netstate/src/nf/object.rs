@@ -187,13 +187,17 @@ pub fn delete_chain(chain: &Chain) -> Msg {
     msg
 }
 
+const INTERVALS: &str = "intervals need addresses, ports or protocols";
+
 /// `id` must be unique within the transaction.
 pub fn add_set(set: &Set, id: u32) -> Result<Msg, String> {
     let interval = if set.interval { SET_INTERVAL } else { 0 };
     let map = if set.data.is_some() { SET_MAP } else { 0 };
     let concat = if set.key.len() > 1 { SET_CONCAT } else { 0 };
-    if set.interval && set.key.iter().any(|t| !t.sorts()) {
-        return Err("intervals need addresses, ports or protocols".into());
+    if let ([one], true) = (&set.key[..], set.interval)
+        && !one.sorts()
+    {
+        return Err(INTERVALS.into());
     }
     let mut msg = in_table(NEWSET, wire::CREATE, &set.table);
     msg.str(SET_NAME, &set.name)
@@ -280,8 +284,14 @@ fn put_element(msg: &mut Msg, set: &Set, element: &Element, add: bool) -> Result
     if !key_fits || element.data.as_deref().map(kinds) != set.data {
         return Err(format!("it is not of the types of {set}"));
     }
-    if element.key_end.is_some() && !set.interval {
-        return Err(format!("{set} holds no intervals"));
+    if let Some(end) = &element.key_end {
+        if !set.interval {
+            return Err(format!("{set} holds no intervals"));
+        }
+        let mut parts = element.key.iter().zip(end);
+        if parts.any(|(from, to)| !from.kind().sorts() && from != to) {
+            return Err(INTERVALS.into());
+        }
     }
     let value = |m: &mut Msg| {
         if let (Some(values), true) = (&element.data, add) {

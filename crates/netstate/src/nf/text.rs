@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use super::expr::HASH_SEED;
 use crate::nft::{
-    BaseKind, Chain, Element, Family, Field, Hook, Rule, Set, Statement, Table, Type, Value,
+    BaseKind, Chain, Draw, Element, Family, Field, Hook, Rule, Set, Statement, Table, Type, Value,
     Verdict, Word,
 };
 use crate::text::In;
@@ -261,8 +262,16 @@ impl Display for Statement {
             Statement::Dnat { to, port } => nat(f, "dnat", *to, *port),
             Statement::SnatMap { key, map } => by_map(f, "snat", key, map),
             Statement::DnatMap { key, map } => by_map(f, "dnat", key, map),
-            Statement::DnatToAny { of, map } => {
-                write!(f, "dnat to numgen random mod {of} map @{map}")
+            Statement::DnatToOne { key, draw, of, map } => {
+                f.write_str("dnat to ")?;
+                for field in key {
+                    write!(f, "{field} . ")?;
+                }
+                match draw {
+                    Draw::Random => write!(f, "numgen random mod {of}")?,
+                    Draw::Hash(field) => write!(f, "jhash {field} mod {of} seed {HASH_SEED:#x}")?,
+                }
+                write!(f, " map @{map}")
             }
             Statement::Copy { from, to } => write!(f, "{to} set {from}"),
             Statement::ClampMss(size) => {
@@ -272,6 +281,11 @@ impl Display for Statement {
                 )
             }
             Statement::SetMetaMark(mark) => write!(f, "meta mark set {mark:#x}"),
+            Statement::SetMetaMarkBy { key, map } => {
+                f.write_str("meta mark set ")?;
+                dotted(f, key)?;
+                write!(f, " map @{map}")
+            }
             Statement::SetCtMark(mark) => write!(f, "ct mark set {mark:#x}"),
             Statement::SetPort {
                 protocol,

@@ -26,7 +26,7 @@ fn a_flushed_ruleset_heals_itself() {
         for (i, command) in [
             "nft flush ruleset",
             "nft flush table inet pontoon",
-            "nft delete rule ip pontoon prerouting handle $(nft -a list chain ip pontoon prerouting | sed -n 's/.*th dport map.*handle //p')",
+            "nft delete rule ip pontoon prerouting handle $(nft -a list chain ip pontoon prerouting | sed -n 's/.*map @published.*handle //p')",
             "nft delete element ip pontoon published { tcp . 8080 }",
             "nft delete table ip6 pontoon",
             "nft flush map ip pontoon published",

@@ -216,6 +216,52 @@ pub fn everything() -> Vec<Row> {
                 },
             ],
         ),
+        set(&v4, "kinds", &[Type::Port], Some(&[Type::Mark]), true),
+        set(&v4, "by", &[Type::Mark], Some(&[Type::Verdict]), false),
+        set(
+            &v4,
+            "tasks",
+            &[Type::Protocol, Type::Port, Type::Mark],
+            Some(&[Type::Ipv4]),
+            true,
+        ),
+        rule(
+            &v4,
+            "prerouting",
+            3,
+            &[
+                Statement::SetMetaMarkBy {
+                    key: vec![Field::ThDport],
+                    map: "kinds".into(),
+                },
+                Statement::Vmap {
+                    key: vec![Field::MetaMark],
+                    map: "by".into(),
+                },
+            ],
+        ),
+        rule(
+            &v4,
+            "prerouting",
+            4,
+            &[Statement::DnatToOne {
+                key: vec![Field::L4Proto, Field::ThDport],
+                draw: Draw::Random,
+                of: 3,
+                map: "tasks".into(),
+            }],
+        ),
+        rule(
+            &v4,
+            "prerouting",
+            5,
+            &[Statement::DnatToOne {
+                key: vec![Field::L4Proto, Field::ThDport],
+                draw: Draw::Hash(Field::IpSaddr),
+                of: 256,
+                map: "tasks".into(),
+            }],
+        ),
         rule(
             &v4,
             "postrouting",
