@@ -5,6 +5,7 @@ mod crashes;
 mod flows;
 mod mesh;
 mod model;
+mod relay;
 mod swarm;
 
 use std::cell::Cell;
