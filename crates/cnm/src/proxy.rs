@@ -1,6 +1,7 @@
 //! Tasks that are told of their clients by a header in front of each connection (the PROXY protocol), and who puts it there.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -23,12 +24,27 @@ pub enum Proxy {
 impl Proxy {
     pub const ALL: [Self; 2] = [Self::V1, Self::V2];
 
+    /// The bits of the relay's marks that tell versions apart.
+    pub const MARKS: u32 = 3;
+
     /// Of the relay's packets to tasks that want this header.
     pub fn mark(self) -> u32 {
         match self {
             Self::V1 => 1,
             Self::V2 => 2,
         }
+    }
+
+    /// The same for one client, whose connections can be kept together by it.
+    pub fn mark_for(self, client: IpAddr) -> u32 {
+        let folded = match client {
+            IpAddr::V4(ip) => ip.to_bits(),
+            IpAddr::V6(ip) => {
+                let bits = ip.to_bits();
+                (bits ^ bits >> 32 ^ bits >> 64 ^ bits >> 96) as u32
+            }
+        };
+        folded << 2 | self.mark()
     }
 
     /// Where the relay takes connections for them: a port of the mesh's own sandbox, where nothing else listens.

@@ -36,7 +36,9 @@ fn update(manager: &Host, options: &str) {
         "docker service update -d --update-order start-first {options} web"
     ));
     eventually(60, "completed".to_string(), || {
-        manager.ok("docker service inspect -f '{{.UpdateStatus.State}}' web")
+        // At first there is none.
+        let state = manager.sh("docker service inspect -f '{{.UpdateStatus.State}}' web");
+        state.stdout.trim_end().to_owned()
     });
 }
 
@@ -301,5 +303,19 @@ fn each_task_gets_what_it_was_made_for_while_the_label_changes() {
         }
     }
     drop(asking);
+
+    // A sticky service keeps a client to a task by this way as well.
+    let sticky = "--label-add pontoon.balance.sticky=true";
+    let change = format!("{sticky} --label-add {label}=v2 --env-add WANT=v2");
+    update(&hosts[0], &change);
+    for from in [&outside, &hosts[1]] {
+        until(20, "all nodes lead to the same task", || {
+            let through = |host: &Host| ask(from, "", &host.addr.to_string(), 8080);
+            let asked = (0..4).flat_map(|_| hosts.iter().map(through));
+            let told: Vec<Told> = asked.flatten().filter(|t| t.version == "v2").collect();
+            let servers: BTreeSet<_> = told.iter().map(|t| &t.server).collect();
+            (told.len(), servers.len()) == (4 * hosts.len(), 1)
+        });
+    }
     world.end();
 }

@@ -28,15 +28,15 @@ pub async fn relay(client: TcpStream, version: Proxy, origins: &Mutex<Origins>) 
 }
 
 async fn to_task(client: &TcpStream, version: Proxy, origins: &Mutex<Origins>) -> io::Result<()> {
-    let (entry, header) = introduction(client, version, origins)?;
-    let connect = tokio::time::timeout(CONNECT, connect(entry, version));
+    let (entry, from, asked) = introduction(client, origins)?;
+    let connect = tokio::time::timeout(CONNECT, connect(entry, version.mark_for(from.ip())));
     let mut task = connect.await.map_err(io::Error::from)??;
     let both = async {
         for side in [client, &task] {
             side.set_nodelay(true)?;
             SockRef::from(side).set_keepalive(true)?;
         }
-        task.write_all(&header).await?;
+        task.write_all(&header(version, from, asked)).await?;
         tokio::try_join!(pump(client, &task), pump(&task, client))
     };
     let ended = both.await;
@@ -46,12 +46,11 @@ async fn to_task(client: &TcpStream, version: Proxy, origins: &Mutex<Origins>) -
     ended.map(drop)
 }
 
-/// The address in this namespace that the client was led to, and what is to be said of it.
+/// The address in this namespace that the client was led to, who the client is, and what it asked for.
 fn introduction(
     client: &TcpStream,
-    version: Proxy,
     origins: &Mutex<Origins>,
-) -> io::Result<(SocketAddr, Vec<u8>)> {
+) -> io::Result<(SocketAddr, SocketAddr, SocketAddr)> {
     let peer = client.peer_addr()?;
     let entry: SocketAddr = match peer.is_ipv4() {
         true => sockopt::ip_original_dst(client)?.into(),
@@ -63,16 +62,16 @@ fn introduction(
     };
     // The host has not touched what it does not know.
     let (client, asked) = origin.unwrap_or((peer, entry));
-    Ok((entry, header(version, client, asked)))
+    Ok((entry, client, asked))
 }
 
 /// To one of the tasks that want this header: which one is the kernel's choice.
-async fn connect(entry: SocketAddr, version: Proxy) -> io::Result<TcpStream> {
+async fn connect(entry: SocketAddr, mark: u32) -> io::Result<TcpStream> {
     let socket = match entry.is_ipv4() {
         true => TcpSocket::new_v4(),
         false => TcpSocket::new_v6(),
     }?;
-    SockRef::from(&socket).set_mark(version.mark())?;
+    SockRef::from(&socket).set_mark(mark)?;
     socket.connect(entry).await
 }
 

@@ -74,11 +74,9 @@ pub(super) fn rows(port: &MeshPort, outside: &Endpoint, ns: &Ns) -> MeshRows {
         let ip = Ip::within(ns.clone(), TABLE, v6);
         rows.own.extend(of_tasks(port, &tasks, &ip));
         match tasks.iter().any(|task| port.relayed.contains_key(task)) {
-            true => {
-                let tasks: Vec<IpAddr> = tasks.into_iter().collect();
-                let relayed = relayed::port_rows(port, &tasks, entry, &ip);
-                rows.own.extend(relayed);
-            }
+            true => rows
+                .own
+                .extend(relayed::port_rows(port, &tasks, entry, &ip)),
             false => places_of(port, &tasks, &ip, &mut rows),
         }
     }
@@ -99,19 +97,24 @@ fn of_tasks(port: &MeshPort, tasks: &BTreeSet<IpAddr>, ip: &Ip) -> Vec<Row> {
     rows
 }
 
-fn at(port: &MeshPort, number: u16) -> Vec<Value> {
+pub(super) fn at(port: &MeshPort, number: u16) -> Vec<Value> {
     let protocol = Value::Protocol(protocol_number(&port.protocol));
     vec![protocol, Value::Port(number)]
 }
 
-fn places_of(port: &MeshPort, tasks: &BTreeSet<IpAddr>, ip: &Ip, rows: &mut MeshRows) {
-    let places = match port.sticky {
+/// Whose each place is.
+pub(super) fn places_for(port: &MeshPort, tasks: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    match port.sticky {
         true => {
             let enough = (tasks.len() as u32).saturating_mul(PLACES_EACH);
             places(tasks, enough.next_power_of_two().max(PLACES))
         }
         false => tasks.iter().copied().collect(),
-    };
+    }
+}
+
+fn places_of(port: &MeshPort, tasks: &BTreeSet<IpAddr>, ip: &Ip, rows: &mut MeshRows) {
+    let places = places_for(port, tasks);
     let of = places.len() as u32;
     let (first, last) = (at(port, port.first), at(port, port.last));
     let is_range = first != last;
