@@ -24,6 +24,8 @@ pub enum Flows {
 // linux/netfilter/nfnetlink_conntrack.h
 const GET: u16 = 0x101;
 const DELETE: u16 = 0x102;
+const GET_STATS: u16 = 0x105;
+const STATS_ENTRIES: u16 = 1;
 const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const ID: u16 = 12;
@@ -42,6 +44,10 @@ const BY_DESTINATION_PORT: u32 = 1 << 5;
 const UDP: u8 = 17;
 /// Bytes of `struct nfgenmsg`.
 const FIXED: usize = 4;
+
+/// The kernel walks its whole table for each question, some milliseconds however few connections it holds. So few of them are
+/// all looked at here instead, once.
+const FEW: u32 = 10_000;
 
 /// One direction of a connection, as far as it is looked for. The kernel filters by it; kernels before 5.9 do not, so
 /// that what comes back is looked at again.
@@ -137,37 +143,54 @@ fn address_kind(ip: IpAddr) -> u16 {
     if ip.is_ipv4() { 1 } else { 3 }
 }
 
-fn message(kind: u16, ip: IpAddr) -> Msg {
+fn family(ip: IpAddr) -> u8 {
     let family = if ip.is_ipv4() {
         libc::AF_INET
     } else {
         libc::AF_INET6
     };
-    Msg::new(kind, 0, &[family as u8, 0, 0, 0])
+    family as u8
+}
+
+fn message(kind: u16, family: u8) -> Msg {
+    Msg::new(kind, 0, &[family, 0, 0, 0])
 }
 
 /// Forgets them in the socket's namespace and says how many there were.
 pub fn forget(socket: &mut Socket, flows: &[Flows]) -> Result<usize, Nack> {
+    let wanted = flows.iter().flat_map(|flow| {
+        let address = flow.address();
+        let directions = flow.wanted().into_iter();
+        directions.map(move |(direction, tuple)| (address, direction, tuple))
+    });
+    let wanted: Vec<(IpAddr, u16, Tuple)> = wanted.collect();
+    let mut found = Vec::new();
+    if wanted.len() > 1 && count(socket)? <= FEW {
+        found = socket.dump(Msg::new(GET, 0, &[0; FIXED]))?;
+    } else {
+        for (address, direction, tuple) in &wanted {
+            let mut ask = message(GET, family(*address));
+            tuple.put(&mut ask, *direction);
+            found.extend(socket.dump(ask)?);
+        }
+    }
     let mut deletions = Vec::new();
-    for flow in flows {
-        for (direction, tuple) in flow.wanted() {
-            let mut ask = message(GET, flow.address());
-            tuple.put(&mut ask, direction);
-            for (_, body) in socket.dump(ask)? {
-                let body = body.get(FIXED..).unwrap_or_default();
-                let fits = attr(body, direction).is_some_and(|t| tuple.fits(t));
-                // By its whole tuple and number: exactly this one, not one that has since taken its place.
-                let (Some(original), Some(id), true) = (attr(body, ORIGINAL), attr(body, ID), fits)
-                else {
-                    continue;
-                };
-                let mut delete = message(DELETE, flow.address());
-                delete.nest(ORIGINAL, |msg| {
-                    msg.raw(original);
-                });
-                delete.put(ID, id);
-                deletions.push(delete);
-            }
+    for (_, body) in found {
+        let Some((&[kind, ..], body)) = body.split_first_chunk::<FIXED>() else {
+            continue;
+        };
+        let fits = wanted.iter().any(|(address, direction, tuple)| {
+            family(*address) == kind
+                && attr(body, *direction).is_some_and(|there| tuple.fits(there))
+        });
+        // By its whole tuple and number: exactly this one, not one that has since taken its place.
+        if let (Some(original), Some(id), true) = (attr(body, ORIGINAL), attr(body, ID), fits) {
+            let mut delete = message(DELETE, kind);
+            delete.nest(ORIGINAL, |msg| {
+                msg.raw(original);
+            });
+            delete.put(ID, id);
+            deletions.push(delete);
         }
     }
     let mut forgotten = 0;
@@ -180,4 +203,12 @@ pub fn forget(socket: &mut Socket, flows: &[Flows]) -> Result<usize, Nack> {
         }
     }
     Ok(forgotten)
+}
+
+/// How many connections there are in the socket's namespace.
+fn count(socket: &mut Socket) -> Result<u32, Nack> {
+    let answer = socket.request(Msg::new(GET_STATS, 0, &[0; FIXED]))?;
+    let body = answer.as_ref().and_then(|(_, body)| body.get(FIXED..));
+    let entries = body.and_then(|body| attr(body, STATS_ENTRIES));
+    Ok(entries.and_then(wire::be32).unwrap_or(u32::MAX))
 }
