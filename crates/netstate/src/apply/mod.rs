@@ -6,6 +6,7 @@
 mod balance;
 mod entries;
 mod links;
+mod paths;
 mod sysctl;
 mod taken;
 
@@ -27,7 +28,8 @@ use crate::nft::{Base, BaseKind, Chain, Family, Hook, Table};
 use crate::rt::link;
 use crate::{Error, Ns, Row};
 
-pub use sysctl::{forget_paths, read_all as read_sysctls};
+pub use paths::forget_paths;
+pub use sysctl::read_all as read_sysctls;
 
 /// Everything that we hold of the kernel.
 pub struct Kernel {

@@ -62,12 +62,6 @@ fn write(key: &str, value: &str) -> io::Result<()> {
     fs::write(path, value)
 }
 
-/// What the calling thread's namespace has learned of paths, their MTUs above all, is forgotten: it is learned again. (Of
-/// IPv4; there is no such order for IPv6, where it is forgotten within ten minutes.)
-pub fn forget_paths() -> io::Result<()> {
-    fs::write("/proc/sys/net/ipv4/route/flush", "1")
-}
-
 /// The values of these keys; `None` for one that is not there.
 pub fn read_all(space: &Space, keys: &[&str]) -> io::Result<Vec<Option<String>>> {
     within(space.fd(), || {

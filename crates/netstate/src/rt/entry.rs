@@ -39,6 +39,9 @@ const RTA_TABLE: u16 = 15;
 const RTA_NH_ID: u16 = 30;
 const RTN_UNICAST: u8 = 1;
 const RTN_LOCAL: u8 = 2;
+/// `struct rtmsg`
+const RTMSG: usize = 12;
+const RTM_F_CLONED: u32 = 0x200;
 const SCOPE_LINK: u8 = 253;
 const SCOPE_HOST: u8 = 254;
 
@@ -229,6 +232,22 @@ pub fn dump_routes_of_family(dst: &IpNet) -> Msg {
     let mut fixed = [0; 12];
     fixed[0] = family(dst.addr());
     Msg::new(RTM_GETROUTE, 0, &fixed)
+}
+
+/// Of IPv6, what was learned of ways to single addresses: clones of routes.
+pub fn dump_learned() -> Msg {
+    let mut fixed = [0; RTMSG];
+    fixed[0] = AF_INET6;
+    fixed[8..].copy_from_slice(&RTM_F_CLONED.to_ne_bytes());
+    Msg::new(RTM_GETROUTE, 0, &fixed)
+}
+
+/// One of them goes, as it was told.
+pub fn forget(learned: &[u8]) -> Option<Msg> {
+    let (fixed, attrs) = learned.split_at_checked(RTMSG)?;
+    let mut msg = Msg::new(RTM_DELROUTE, 0, fixed);
+    msg.raw(attrs);
+    Some(msg)
 }
 
 pub fn dump_neighbours() -> Msg {
