@@ -205,23 +205,33 @@ impl State {
 
 /// The user's, or one that follows from the address, so that neighbours need not notice when an address moves to
 /// another container.
-pub(crate) fn mac(settings: &EndpointSettings, ipv4: Option<IpNet>, id: &str) -> Result<Mac> {
+pub(crate) fn mac(settings: &EndpointSettings, address: Option<IpNet>, id: &str) -> Result<Mac> {
     if !settings.mac_address.is_empty() {
         let text = &settings.mac_address;
         let bad = || Error::invalid(format!("invalid MAC address: {text}"));
         return Mac::parse(text).filter(|m| m.0[0] & 1 == 0).ok_or_else(bad);
     }
-    Ok(endpoint_mac(ipv4, id))
+    Ok(endpoint_mac(address.map(|a| a.addr()), id))
 }
 
 /// The MAC of an endpoint that nobody has chosen one for.
-pub fn endpoint_mac(ipv4: Option<IpNet>, id: &str) -> Mac {
-    let tail = match ipv4.map(|a| a.addr()) {
-        Some(IpAddr::V4(ip)) => ip.octets(),
-        _ => u32::from_str_radix(id.get(..8).unwrap_or_default(), 16)
-            .unwrap_or_default()
-            .to_be_bytes(),
+pub fn endpoint_mac(address: Option<IpAddr>, id: &str) -> Mac {
+    let tail = match address {
+        Some(address) => short(address),
+        None => u32::from_str_radix(id.get(..8).unwrap_or_default(), 16).unwrap_or_default(),
     };
-    let [a, b, c, d] = tail;
+    let [a, b, c, d] = tail.to_be_bytes();
     Mac([0x02, 0x42, a, b, c, d])
 }
+
+/// What tells an address from others of a network of the swarm in 32 bits. Of IPv6 it is the end: the managers give addresses
+/// in a row.
+pub fn short(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(ip) => ip.to_bits(),
+        IpAddr::V6(ip) => SHORT_V6 | ip.to_bits() as u32,
+    }
+}
+
+/// Bits of the [`short`] form of an IPv6 address that no IPv4 unicast address has.
+pub const SHORT_V6: u32 = 0xe000_0000;

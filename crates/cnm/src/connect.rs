@@ -209,8 +209,8 @@ impl Inner {
         .await
     }
 
-    /// On a network that reaches other hosts: makes the kernel ask for an address by ARP, which tells every bridge and
-    /// neighbour where the asking address is now: it may have been another host's a moment ago.
+    /// On a network that reaches other hosts: makes the kernel ask for an address by ARP (or what IPv6 has for it), which tells
+    /// every bridge and neighbour where the asking address is now: it may have been another host's a moment ago.
     async fn announce(&self, container: &str, network: &Network) {
         let found = {
             let state = self.state();
@@ -218,7 +218,10 @@ impl Inner {
             let shared = driver
                 .is_some_and(|d| d.capability().lazy || d.gateway(network) == Gateway::Router);
             let record = state.records.get(container).filter(|_| shared);
-            record.and_then(|r| Some((r.ns()?, r.endpoint_on(&network.id)?.ipv4?.addr())))
+            record.and_then(|r| {
+                let own = r.endpoint_on(&network.id)?.addresses().next()?;
+                Some((r.ns()?, own.addr()))
+            })
         };
         let Some((ns, own)) = found else {
             return;
@@ -351,7 +354,12 @@ impl State {
             None if self.is_plugged(network) && endpoint.settings.mac_address.is_empty() => {
                 Ok(endpoint.mac)
             }
-            None => address::mac(&endpoint.settings, endpoint.ipv4, &endpoint.id),
+            None => {
+                // Elsewhere its end may be another network's as well, on the same wire.
+                let ipv6 = endpoint.ipv6.filter(|_| self.is_managed(network));
+                let address = endpoint.ipv4.or(ipv6);
+                address::mac(&endpoint.settings, address, &endpoint.id)
+            }
         };
         match mac {
             Ok(mac) => endpoint.mac = mac,

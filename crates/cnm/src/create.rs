@@ -15,6 +15,7 @@ use crate::{ipam_check, subnets};
 
 const NO_MANAGER: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
 const WORKER: &str = "Cannot create a multi-host network from a worker node. Please create the network from a manager node.";
+const NO_FAMILY: &str = "IPv4 or IPv6 must be enabled";
 const CONFIG_ONLY_FIELDS: &str = "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.";
 
 impl Controller {
@@ -147,7 +148,9 @@ impl State {
                 "Ingress network can only be global scope network",
             ));
         }
-        if asked == Scope::Swarm && options.enable_ipv4 == Some(false) {
+        // Docker refuses it for all. What each node makes for itself has what the node's own settings say.
+        let given = capability.scope != Scope::Local;
+        if asked == Scope::Swarm && options.enable_ipv4 == Some(false) && !given {
             return Err(Error::invalid(
                 "IPv4 cannot be disabled in a Swarm scoped network",
             ));
@@ -170,6 +173,9 @@ impl State {
             tunnel_v6: self.host.has_v6_tunnel(),
             ..new_network(String::new(), name, all.clone())
         };
+        if capability.addresses && !network.enable_ipv4 && !network.enable_ipv6 {
+            return Err(Error::invalid(NO_FAMILY));
+        }
         let own = capability.scope == Scope::Local;
         let ipam = network.ipam.config.as_ref();
         let has_settings = !network.options.is_empty() || ipam.is_some_and(|c| !c.is_empty());
@@ -452,7 +458,7 @@ impl State {
         let plugged = self.is_plugged(network);
         if capability.addresses {
             if !network.enable_ipv4 && !network.enable_ipv6 {
-                return Err(Error::invalid("IPv4 or IPv6 must be enabled"));
+                return Err(Error::invalid(NO_FAMILY));
             }
             match network.has_plugin_ipam() {
                 // Networks of ours share the host; what a plugin does with its addresses is its own affair.

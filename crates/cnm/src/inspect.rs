@@ -247,10 +247,8 @@ impl State {
         }
         let mut add = |id: &str, record: &NameRecord, host: String| {
             let info = services.entry(record.service.name.clone()).or_default();
-            info.vip = match record.service.virtual_ip.as_str() {
-                "" => "<nil>".to_string(),
-                vip => vip.to_string(),
-            };
+            let vip = record.service.virtual_ips().next();
+            info.vip = vip.map_or("<nil>".to_string(), |vip| vip.to_string());
             info.ports.get_or_insert_default();
             info.tasks.get_or_insert_default().push(Task {
                 name: record.name.clone(),

@@ -69,7 +69,7 @@ mod swarm;
 mod transition;
 mod ways;
 
-pub use address::endpoint_mac;
+pub use address::{SHORT_V6, endpoint_mac, short};
 pub use controller::{Config, Controller, NetworkEvent};
 pub use create::random_id;
 pub use default_bridge::DefaultBridge;

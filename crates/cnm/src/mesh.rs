@@ -150,15 +150,16 @@ impl State {
 
     /// The entry as packets find it.
     fn gate(&self, network: &Network) -> Option<Gate<'_>> {
-        let entry = self.entry().filter(|_| self.host.firewall.ipv4)?;
+        let entry = self.entry()?;
         let (inside, ns) = (entry.endpoint_on(&network.id)?, entry.ns()?);
         let outside = entry.endpoints.iter().find(|e| e.is_gateway)?;
-        let ipv6 = inside.ipv6.is_some() && self.host.firewall.ipv6;
+        let rules = &self.host.firewall;
         let bridge = self.network(&outside.network).ok()?;
         Some(Gate {
             inside,
             outside: Endpoint {
-                ipv6: outside.ipv6.filter(|_| ipv6),
+                ipv4: outside.ipv4.filter(|_| inside.ipv4.is_some() && rules.ipv4),
+                ipv6: outside.ipv6.filter(|_| inside.ipv6.is_some() && rules.ipv6),
                 ..outside.clone()
             },
             ns,
@@ -191,8 +192,8 @@ impl State {
         for way in ways.iter().filter(|way| matches!(way, Way::Ports(_))) {
             let mut of_service = Led::default();
             for mut port in self.mesh_ports(&network.id, here, way) {
-                let ipv6 = gate.outside.ipv6.is_some();
-                port.backends.retain(|backend, _| backend.is_ipv4() || ipv6);
+                let leads = |backend: &IpAddr| gate.outside.address(backend.is_ipv6()).is_some();
+                port.backends.retain(|backend, _| leads(backend));
                 port.relayed
                     .retain(|task, _| port.backends.contains_key(task));
                 let of_port = driver.mesh_rows(network, &port, &gate.outside, &gate.ns);
@@ -304,9 +305,15 @@ impl Inner {
             self.forget_in_mesh(flows.clone()).await;
             self.forget_in(Ns::Host, flows).await;
         }
+        // Where nobody answers by IPv4, it is not to look as if somebody did.
+        let at = {
+            let state = self.state();
+            let inside = state.entry().and_then(|r| r.endpoints.first());
+            ANY[usize::from(inside.is_some_and(|e| e.ipv4.is_none()))]
+        };
         for port in new {
             let (protocol, first, last) = port.clone();
-            let open = move || open_all(&protocol, Ipv4Addr::UNSPECIFIED.into(), first, last);
+            let open = move || open_all(&protocol, at, first, last);
             let sockets = match run_in(self.kernel.as_ref(), &Ns::Host, open).await {
                 Ok(Ok(sockets)) => sockets,
                 Ok(Err((taken, error))) => {

@@ -67,7 +67,7 @@ impl State {
         Some(NameRecord {
             name: name.clone(),
             task_aliases: others.to_vec(),
-            address: addresses.next(),
+            address: Some(addresses.next()?),
             address_v6: addresses.next(),
             direct: endpoint.virtual_ips().next().is_some() && (self.host.steers || !of_mesh),
             zone: self.zone.clone(),

@@ -47,7 +47,7 @@ pub struct OverlayView {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct LocalEndpoint {
-    /// With the subnet's prefix length.
+    /// With the subnet's prefix length; of IPv4 where it has one.
     pub address: IpNet,
     /// Beside one of IPv4.
     pub address_v6: Option<IpNet>,

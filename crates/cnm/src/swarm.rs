@@ -294,7 +294,7 @@ fn from_swarm(network: SwarmNetwork) -> Network {
     let vnis: Vec<String> = network
         .subnets
         .iter()
-        .filter(|s| s.subnet.addr().is_ipv4())
+        .filter(|s| s.vni > 0)
         .map(|s| s.vni.to_string())
         .collect();
     let mut options = network.options;
@@ -314,7 +314,7 @@ fn from_swarm(network: SwarmNetwork) -> Network {
             range: None,
             gateway: subnet.gateway,
             aux: BTreeMap::new(),
-            // Docker allocates from 4096; 0 is what an absent number reads as. IPv6 shares the one of its IPv4 subnet.
+            // Docker allocates from 4096; 0 is what an absent number reads as: it shares the network's first.
             vni: Some(subnet.vni).filter(|vni| *vni > 0),
             chosen: true,
             id: None,
@@ -331,7 +331,7 @@ fn from_swarm(network: SwarmNetwork) -> Network {
         ingress: network.ingress,
         config_only: false,
         config_from: String::new(),
-        enable_ipv4: true,
+        enable_ipv4: pools.iter().any(|pool| pool.subnet.addr().is_ipv4()),
         enable_ipv6: network.enable_ipv6,
         options,
         labels: network.labels,

@@ -9,7 +9,8 @@
 //!
 //! All of it comes with the first local endpoint and goes with the last: the network's rows are rows of each endpoint.
 //! ARP and neighbour solicitations for a peer are answered by the VXLAN device from its permanent neighbours; nothing is
-//! flooded to other hosts. A network's IPv6 subnet is on the links of its first IPv4 subnet.
+//! flooded to other hosts. A subnet without a VNI of its own is on the links of the first: the managers give one to each
+//! where there is only IPv4 (Docker's nodes want it so), and one for all where there is IPv6.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -79,9 +80,8 @@ impl Driver for Overlay {
             )));
         }
         // Before the managers have seen it, a network has neither subnets nor VNIs.
-        if network.scope == Scope::Swarm
-            && network.pools.iter().any(|p| is_v4(p) && p.vni.is_none())
-        {
+        let made = network.scope == Scope::Swarm && !network.pools.is_empty();
+        if made && segments(network).next().is_none() {
             return Err(Error::invalid("no VNI provided"));
         }
         Ok(())
@@ -92,7 +92,7 @@ impl Driver for Overlay {
         let mtu = mtu_or_default(network);
         let mut rows = vec![Row::Netns(ns.clone())];
         rows.extend(no_duplicates(network, &ns));
-        for (i, _, vni) in subnets(network) {
+        for (i, vni) in segments(network) {
             let bridge = format!("br{i}");
             rows.push(Row::Link(Link {
                 ns: ns.clone(),
@@ -132,7 +132,7 @@ impl Driver for Overlay {
         if host.firewall.ipv4 {
             rows.extend(untracked(tunnel_port(network)));
         }
-        if subnets(network).count() > 1 {
+        if segments(network).count() > 1 {
             rows.push(Row::Sysctl {
                 ns,
                 key: "net/ipv4/ip_forward".into(),
@@ -143,14 +143,15 @@ impl Driver for Overlay {
     }
 
     fn endpoint_rows(&self, network: &Network, endpoint: &Endpoint, sandbox: &Ns) -> Vec<Row> {
-        let mut pools = endpoint
-            .addresses()
-            .filter_map(|a| Some(network.pool_of(&a.addr())?.1));
-        let own = pools.find_map(|pool| Some((segment(network, pool)?.0, pool)));
-        let Some((own, pool)) = own else {
+        let own = endpoint.addresses();
+        let own: Vec<_> = own
+            .filter_map(|a| Some(network.pool_of(&a.addr())?.1))
+            .collect();
+        let link = own.first().and_then(|pool| segment(network, pool));
+        let Some((i, _)) = link else {
             return Vec::new();
         };
-        let bridge = format!("br{own}");
+        let bridge = format!("br{i}");
         let mut rows = veth(
             endpoint,
             sandbox,
@@ -163,16 +164,24 @@ impl Driver for Overlay {
         if !network.ingress {
             rows.extend(service::backend_rows(endpoint, sandbox));
         }
-        // The default route leads elsewhere: the network's other subnets are behind this one's gateway.
-        let others = subnets(network).filter(|(i, ..)| *i != own);
-        rows.extend(others.filter_map(|(_, other, _)| {
-            Some(Row::Route(Route {
-                ns: sandbox.clone(),
-                dst: other.subnet,
-                via: Some(pool.gateway?),
-                link: endpoint.ifname.clone(),
-                table: None,
-            }))
+        // The default route leads elsewhere: the network's other subnets are on this link, or behind its gateway.
+        rows.extend(own.into_iter().flat_map(|pool| {
+            let v6 = pool.subnet.addr().is_ipv6();
+            let others = network.pools.iter().filter(move |p| *p != pool);
+            let others = others.filter(move |p| p.subnet.addr().is_ipv6() == v6);
+            others.filter_map(move |other| {
+                let near = segment(network, other) == link;
+                let via = pool.gateway.filter(|_| !near);
+                (near || via.is_some()).then(|| {
+                    Row::Route(Route {
+                        ns: sandbox.clone(),
+                        dst: other.subnet,
+                        via,
+                        link: endpoint.ifname.clone(),
+                        table: None,
+                    })
+                })
+            })
         }));
         rows
     }
@@ -221,7 +230,7 @@ impl Driver for Overlay {
     }
 
     fn tunnels(&self, network: &Network) -> Vec<(Ns, String)> {
-        let links = subnets(network).map(|(i, ..)| (namespace(network), format!("vxlan{i}")));
+        let links = segments(network).map(|(i, _)| (namespace(network), format!("vxlan{i}")));
         links.collect()
     }
 
@@ -315,28 +324,21 @@ fn no_duplicates(network: &Network, ns: &Ns) -> Option<Row> {
         .then(|| sysctl_v6(ns, "conf/default/accept_dad", "0"))
 }
 
-/// IPv4 subnets that are in the kernel, with their place among the pools: each has a bridge and a VXLAN device.
-fn subnets(network: &Network) -> impl Iterator<Item = (usize, &Pool, u32)> {
+/// What the network has in the kernel, a bridge and a VXLAN device each: by the place of its subnet among the pools, and the VNI.
+fn segments(network: &Network) -> impl Iterator<Item = (usize, u32)> {
     let pools = network.pools.iter().enumerate();
-    pools.filter_map(|(i, pool)| Some((i, pool, pool.vni.filter(|_| is_v4(pool))?)))
+    pools.filter_map(|(i, pool)| Some((i, pool.vni?)))
 }
 
-/// The links that a pool's addresses are on, by number, and their VNI.
+/// The one that a pool's addresses are on.
 fn segment(network: &Network, pool: &Pool) -> Option<(usize, u32)> {
-    let mut subnets = subnets(network);
-    let found = match is_v4(pool) {
-        true => subnets.find(|(_, subnet, _)| *subnet == pool),
-        false => subnets.next(),
-    };
-    found.map(|(i, _, vni)| (i, vni))
+    let own = network.pools.iter().position(|p| p == pool);
+    let found = segments(network).find(|(i, _)| Some(*i) == own);
+    found.or_else(|| segments(network).next())
 }
 
 fn link_of(network: &Network, address: IpAddr) -> Option<(usize, u32)> {
     segment(network, network.pool_of(&address)?.1)
-}
-
-fn is_v4(pool: &Pool) -> bool {
-    pool.subnet.addr().is_ipv4()
 }
 
 /// The option states the underlay's MTU.

@@ -424,6 +424,79 @@ fn overlay_with_both_families() {
     );
 }
 
+fn six_endpoint(address: &str, mac: Mac) -> Endpoint {
+    Endpoint {
+        mac,
+        ipv4: None,
+        ..endpoint("0.0.0.0/0", Some(address))
+    }
+}
+
+/// IPv6 has links of its own where there is nothing else.
+#[test]
+fn overlay_with_ipv6_alone() {
+    let mut net = network("overlay", &[]);
+    (net.enable_ipv4, net.enable_ipv6) = (false, true);
+    net.pools = vec![pool("fd61::/64", "fd61::1", Some(4097))];
+    Overlay.validate(&net, &[]).unwrap();
+    let peer = Peer {
+        address: "fd61::9/64".parse().unwrap(),
+        address_v6: None,
+        mac: cnm::endpoint_mac(Some(ip("fd61::9")), ""),
+        vtep: ip("192.0.2.2"),
+    };
+    let mac = cnm::endpoint_mac(Some(ip("fd61::5")), "");
+    let mut task = six_endpoint("fd61::5/64", mac);
+    task.service = Some(cnm::ServiceBinding {
+        virtual_ip_v6: "fd61::2".into(),
+        ..Default::default()
+    });
+    let service = cnm::driver::Service {
+        address: ip("fd61::2"),
+        choice: netstate::Choice::Any,
+        backends: [(ip("fd61::5"), true)].into(),
+    };
+    let parts = [
+        Overlay.network_rows(&net, &host()),
+        Overlay.endpoint_rows(&net, &task, &sandbox()),
+        Overlay.peer_rows(&net, &peer, ip("fd61::9")),
+        Overlay.client_rows(&net, &sandbox()),
+        Overlay.service_rows(&net, &service, &host()),
+    ];
+    insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));
+}
+
+/// All subnets share the links of the first.
+#[test]
+fn overlay_with_subnets_beside_ipv6() {
+    let mut net = network("overlay", &[]);
+    net.enable_ipv6 = true;
+    net.pools = vec![
+        pool("10.0.1.0/24", "10.0.1.1", Some(4097)),
+        pool("10.0.2.0/24", "10.0.2.1", None),
+        pool("fd61::/64", "fd61::1", None),
+        pool("fd62::/64", "fd62::1", None),
+    ];
+    Overlay.validate(&net, &[]).unwrap();
+    let peer = Peer {
+        address: "10.0.1.9/24".parse().unwrap(),
+        address_v6: "fd62::9/64".parse().ok(),
+        mac: Mac([0x02, 0x42, 10, 0, 1, 9]),
+        vtep: ip("192.0.2.2"),
+    };
+    let mut rows = Overlay.network_rows(&net, &host());
+    rows.retain(|row| matches!(row, Row::Link(_) | Row::Address { .. } | Row::Sysctl { .. }));
+    rows.extend(Overlay.endpoint_rows(
+        &net,
+        &endpoint("10.0.2.5/24", Some("fd61::5/64")),
+        &sandbox(),
+    ));
+    for address in peer.addresses() {
+        rows.extend(Overlay.peer_rows(&net, &peer, address.addr()));
+    }
+    insta::assert_snapshot!(show(&rows));
+}
+
 /// A task of a service with an address of its own, and the ways to that address with and without balancing at connect time.
 #[test]
 fn overlay_service() {
@@ -611,6 +684,30 @@ fn overlay_mesh_with_both_families() {
         Overlay.task_rows(&net, &task, own, &to, Some(ip("fd18::3")), &sandbox()),
     ];
     insta::assert_snapshot!(parts.map(|rows| show(&rows)).join("\n\n"));
+}
+
+/// Without IPv4, MACs end otherwise.
+#[test]
+fn overlay_mesh_with_ipv6_alone() {
+    let mut net = network("overlay", &[]);
+    net.ingress = true;
+    net.pools = vec![pool("fd10::/64", "fd10::1", Some(4096))];
+    let mac = cnm::endpoint_mac(Some(ip("fd10::5")), "");
+    assert_eq!(mac, Mac([0x02, 0x42, 0xe0, 0, 0, 5]));
+    let mut task = six_endpoint("fd10::5/64", mac);
+    task.service = Some(cnm::ServiceBinding {
+        virtual_ip_v6: "fd10::4".into(),
+        ..Default::default()
+    });
+    let own = "fd10::5/64".parse().unwrap();
+    let rows = Overlay.task_rows(&net, &task, own, &[], Some(ip("fd18::3")), &sandbox());
+    let steering = rows
+        .into_iter()
+        .filter(|row| matches!(row, Row::MarkRule { .. } | Row::Neighbour { .. }));
+    insta::assert_snapshot!(show(&steering.collect::<Vec<_>>()), @r"
+    rule -6 fwmark 0xe0/0xe0 lookup 112 netns sandbox
+    neighbour fd10::4 lladdr 02:42:e0:00:00:04 dev eth0 netns sandbox
+    ");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 /// `overlay_peer_table`: where an endpoint is.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PeerRecord {
-    /// `10.0.1.5/24`
+    /// `10.0.1.5/24`; of IPv6 where the network has no IPv4, which Docker's nodes find in none of their subnets.
     #[prost(string, tag = "1")]
     pub endpoint_ip: String,
     #[prost(string, tag = "2")]

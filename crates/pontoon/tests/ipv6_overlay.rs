@@ -4,13 +4,12 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use common::container::{address, address_v6, answers_v6, pid, pings_with, resolve_v6, run};
-use common::mesh::{Answers, ask, only};
+use common::mesh::ask;
 use common::refusal::{check, row};
 use common::swarm::{CREATE, replicas};
-use common::{Shell as _, World, eventually, init, is_docker, join, until};
+use common::{Shell as _, World, eventually, is_docker, until};
 use lab::Host;
 
 /// Neighbour solicitations that came to a namespace.
@@ -103,23 +102,11 @@ fn containers_of_all_hosts_reach_each_other() {
     }
     check(
         &hosts[0],
-        &[
-            row(
-                "docker network create -d overlay --ipv6 --ipv4=false x",
-                1,
-                "IPv4 cannot be disabled in a Swarm scoped network",
-            ),
-            row(
-                "docker network create -d overlay --ipv6 --subnet fd63::/64 --subnet fd64::/64 x",
-                1,
-                "rpc error: code = InvalidArgument desc = a network of the swarm with IPv6 has one subnet of each family",
-            ),
-            row(
-                "docker network create -d overlay --ipv6 --opt com.docker.network.driver.mtu=1300 x",
-                1,
-                "network x: an MTU of 1300 leaves 1250 bytes inside the tunnel, and IPv6 needs 1280",
-            ),
-        ],
+        &[row(
+            "docker network create -d overlay --ipv6 --opt com.docker.network.driver.mtu=1300 x",
+            1,
+            "network x: an MTU of 1300 leaves 1250 bytes inside the tunnel, and IPv6 needs 1280",
+        )],
     );
     world.end();
 }
@@ -187,102 +174,6 @@ fn a_service_has_an_address_of_each_family() {
     world.end();
 }
 
-/// As the mesh's, for both families.
-fn server() -> String {
-    common::mesh::SERVER.replace("0.0.0.0:80", "[::]:80")
-}
-
-/// With addresses as everybody writes them.
-fn asked(host: &Host, at: &str) -> Answers {
-    let bare = |text: String| text.replace(['[', ']'], "").replace("::ffff:", "");
-    let answers = ask(host, "", at, 8080, 20);
-    Answers {
-        clients: answers.clients.into_iter().map(bare).collect(),
-        ..answers
-    }
-}
-
-/// Nobody listens there, and says so.
-fn refuses(host: &Host, at: &str) {
-    let start = Instant::now();
-    assert_ne!(
-        host.sh(&format!("busybox nc -w 5 {at} 8080 </dev/null"))
-            .status,
-        0
-    );
-    assert!(start.elapsed().as_secs() < 4, "{at} is silent");
-}
-
-#[test]
-fn published_ports_answer_by_ipv6_and_the_task_sees_the_client() {
-    if is_docker() {
-        return;
-    }
-    let world = World::new(&[3]);
-    let [h1, h2, client] = world.hosts();
-    let at = |number: usize| format!("fd99::{number}");
-    for (i, host) in (1..).zip([&h1, &h2, &client]) {
-        host.ok(&format!("ip -6 addr add {}/64 dev eth0 nodad", at(i)));
-    }
-    init(&h1);
-    join(&h2, &h1);
-    let nodes = [h1.clone(), h2.clone()];
-    let serve = |replicas_wanted: &str| {
-        let server = server();
-        h1.ok(&format!(
-            "{CREATE} --name web -p 8080:80 --replicas {replicas_wanted} {server}"
-        ));
-        let all = format!("{replicas_wanted}/{replicas_wanted}");
-        eventually(30, all, || replicas(&h1, "web"));
-    };
-    // The usual ingress network is of IPv4, and IPv6 is refused.
-    serve("1");
-    until(10, "IPv4 answers", || {
-        asked(&client, &h2.addr.to_string()).failed == 0
-    });
-    refuses(&client, &at(2));
-    h1.ok("docker service rm web");
-    until(20, "the network is removed", || {
-        h1.sh("echo y | docker network rm ingress").status == 0
-    });
-    h1.ok(
-        "docker network create -d overlay --ingress --ipv6 --subnet 10.12.0.0/16 --subnet fd12::/64 six",
-    );
-    serve("2");
-    for (i, node) in (1..).zip(&nodes) {
-        let own = at(i);
-        until(20, "the node leads to both tasks", || {
-            asked(&client, &own).servers.len() == 2
-        });
-        let answers = asked(&client, &own);
-        assert_eq!((answers.failed, answers.servers.len()), (0, 2), "{own}");
-        assert_eq!(answers.clients, only(at(3)), "through {own}");
-        let answers = asked(node, &own);
-        assert_eq!((answers.failed, answers.clients), (0, only(&own)));
-        let answers = asked(&client, &node.addr.to_string());
-        assert_eq!((answers.failed, answers.clients), (0, only(client.addr)));
-        // Of loopback the source is given up for the node's own on the ingress network. Where bridges call the firewall, no
-        // answer would come back to ::1.
-        node.sh("echo 0 > /proc/sys/net/bridge/bridge-nf-call-ip6tables");
-        let answers = asked(node, "::1");
-        assert_eq!((answers.failed, answers.servers.len()), (0, 2), "{own}");
-        assert!(answers.clients.iter().all(|c| c.starts_with("fd12::")));
-    }
-    // A daemon that comes back finds it as it was.
-    h2.kill_daemon().unwrap();
-    assert_eq!(asked(&client, &at(2)).failed, 0);
-    common::start(&h2, &[]);
-    assert_eq!(asked(&client, &at(2)).failed, 0);
-    h1.ok("docker service rm web");
-    for i in [1, 2] {
-        until(10, "the port is closed", || {
-            asked(&client, &at(i)).failed == 20
-        });
-        refuses(&client, &at(i));
-    }
-    world.end();
-}
-
 #[test]
 fn hosts_may_speak_ipv6_to_each_other() {
     if is_docker() {
@@ -320,7 +211,7 @@ fn hosts_may_speak_ipv6_to_each_other() {
     eventually(30, "2/2".to_string(), || replicas(&h1, "web"));
     for host in [&h1, &h2] {
         until(10, "the node leads to both tasks", || {
-            let answers = asked(&h1, &host.addr.to_string());
+            let answers = ask(&h1, "", &host.addr.to_string(), 8080, 20);
             (answers.failed, answers.servers.len()) == (0, 2)
         });
     }
@@ -331,5 +222,81 @@ fn hosts_may_speak_ipv6_to_each_other() {
         h1.sh("docker node ls").status == 0
     });
     assert!(pings_with(&h1, "c1", &four, 1402));
+    world.end();
+}
+
+/// What the managers and gossip use is one thing, and what tunnels use another.
+#[test]
+fn tunnels_may_be_of_the_other_family() {
+    if is_docker() {
+        return;
+    }
+    let world = World::new(&[2]);
+    let hosts = world.all();
+    let both = |i: usize| (hosts[i].addr.to_string(), format!("fd99::{}", i + 1));
+    for (i, host) in hosts.iter().enumerate() {
+        host.ok(&format!("ip -6 addr add {}/64 dev eth0 nodad", both(i).1));
+    }
+    for v6 in [true, false] {
+        let ways = |i: usize| match (both(i), v6) {
+            ((four, six), true) => (four, six),
+            ((four, six), false) => (six, four),
+        };
+        let addressed = |i: usize| {
+            let (own, data) = ways(i);
+            format!("--advertise-addr {own} --data-path-addr {data}")
+        };
+        hosts[0].ok(&format!("docker swarm init {}", addressed(0)));
+        let token = hosts[0].ok("docker swarm join-token -q worker");
+        let manager = match v6 {
+            true => ways(0).0,
+            false => format!("[{}]", ways(0).0),
+        };
+        hosts[1].ok(&format!(
+            "docker swarm join {} --token {token} {manager}:2377",
+            addressed(1)
+        ));
+        hosts[0].ok("docker network create -d overlay --attachable --ipv6 both");
+        run(&hosts[0], "c1", "--network both");
+        run(&hosts[1], "c2", "--network both");
+        let inside = if v6 { 1430 } else { 1450 };
+        let mtu = hosts[1].ok("docker exec c2 cat /sys/class/net/eth0/mtu");
+        assert_eq!(mtu, inside.to_string());
+        let (four, six) = (
+            address(&hosts[1], "c2", "both"),
+            address_v6(&hosts[1], "c2", "both"),
+        );
+        until(10, "IPv4", || {
+            pings_with(&hosts[0], "c1", &four, inside - 28)
+        });
+        until(10, "IPv6", || {
+            answers_v6(&hosts[0], "c1", &six, inside - 48)
+        });
+        hosts[0].ok(&format!(
+            "{CREATE} --name web --network both -p 8080:80 --replicas 2 {}",
+            common::mesh::SERVER
+        ));
+        eventually(30, "2/2".to_string(), || replicas(&hosts[0], "web"));
+        for host in &hosts {
+            until(10, "the node leads to both tasks", || {
+                let answers = ask(&hosts[0], "", &host.addr.to_string(), 8080, 20);
+                (answers.failed, answers.servers.len()) == (0, 2)
+            });
+        }
+        // What they were told to be is what they are again.
+        for host in &hosts {
+            host.kill_daemon().unwrap();
+            common::start(host, &[]);
+        }
+        until(20, "the manager is back", || {
+            hosts[0].sh("docker node ls").status == 0
+        });
+        assert!(pings_with(&hosts[0], "c1", &four, inside - 28));
+        for (host, name) in hosts.iter().zip(["c1", "c2"]).rev() {
+            host.ok(&format!(
+                "docker rm -f {name} && docker swarm leave --force"
+            ));
+        }
+    }
     world.end();
 }

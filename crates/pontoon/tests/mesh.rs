@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::background::Background;
 use common::container::{pid, run};
-use common::mesh::{Answers, HEALTHY, SERVER, ask, get, only};
+use common::mesh::{Answers, HEALTHY, SERVER, ask, get, only, udp};
 use common::swarm::{CREATE, replicas, task_on, update_state};
 use common::{Shell as _, World, eventually, is_docker, until};
 use lab::Host;
@@ -373,12 +373,6 @@ fn labels_say_where_a_port_answers_and_whom_the_task_sees() {
 /// Answers with the sender's address, from whichever address the kernel takes.
 const UDP_SERVER: &str = "perl -MSocket -e 'socket(S,PF_INET,SOCK_DGRAM,17); bind(S,sockaddr_in(53,INADDR_ANY)); \
     while($from=recv(S,$_,9999,0)) { ($port,$ip)=sockaddr_in($from); send(S,inet_ntoa($ip).\" \".length,0,$from) }'";
-
-fn udp(host: &Host, at: &str, bytes: usize) -> String {
-    let send = format!("printf %{bytes}s . >&3; timeout 2 dd bs=9999 count=1 <&3 2>/dev/null");
-    host.sh(&format!("bash -c 'exec 3<>/dev/udp/{at}/5353; {send}'"))
-        .stdout
-}
 
 #[test]
 fn datagrams_are_answered_and_follow_the_tasks() {

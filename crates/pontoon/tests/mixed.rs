@@ -136,6 +136,65 @@ fn ipv6_reaches_our_nodes_beside_a_docker_worker() {
     world.end();
 }
 
+/// Networks that Docker's engine cannot make are on our nodes only, and it is as it was.
+#[test]
+fn a_network_without_ipv4_keeps_off_a_docker_worker() {
+    let (world, nodes) = swarm([Pontoon, Docker, Pontoon]);
+    let [manager, dockers, ours] = &nodes;
+    let create = "docker network create -d overlay --attachable";
+    manager.ok(&format!("{create} net && {create} --ipv6 --ipv4=false six"));
+    manager.ok(&format!(
+        "{create} --ipv6 --subnet 10.66.0.0/24 --subnet 10.67.0.0/24 many"
+    ));
+    service(manager, "usual", "--network net --mode global", "sleep 1d");
+    service(manager, "four", "--network six --replicas 4", "sleep 1d");
+    service(manager, "all", "--network many --mode global", "sleep 1d");
+    runs(manager, "usual", "3/3");
+    runs(manager, "four", "4/4");
+    runs(manager, "all", "2/3");
+    assert_eq!(
+        tasks(manager, "four"),
+        ["h1 Running", "h1 Running", "h3 Running", "h3 Running"]
+    );
+    let waits = manager.ok("docker service ps --no-trunc --format '{{.Node}}{{.Error}}' all");
+    let why = "network that Docker's engine cannot make on 1 node";
+    assert!(waits.contains(why), "{waits}");
+    // Nor does a container get there.
+    for network in ["six", "many"] {
+        let refused = dockers.sh(&format!("docker run --rm --network {network} busybox true"));
+        let why = format!("network {network} is of a kind that Docker's engine cannot make");
+        assert!(refused.stderr.contains(&why), "{}", refused.stderr);
+    }
+    run(manager, "c1", "--network six");
+    run(ours, "c3", "--network six");
+    for (from, own, name) in [(manager, "c1", "c3"), (ours, "c3", "c1")] {
+        until(PATIENCE, "our nodes reach each other", || {
+            answers_v6(from, own, name, 56)
+        });
+        eventually(PATIENCE, 4, || resolve_v6(from, own, "tasks.four").len());
+    }
+    all_reach_all(&nodes, "net", &["usual"]);
+    agree(&nodes, "net");
+    // A mesh without IPv4 is our nodes' as well.
+    until(PATIENCE, "the network is removed", || {
+        manager.sh("echo y | docker network rm ingress").status == 0
+    });
+    manager.ok("docker network create -d overlay --ingress --ipv6 --ipv4=false mesh");
+    service(manager, "web", "-p 8080:80 --replicas 4", "sleep 1d");
+    runs(manager, "web", "4/4");
+    assert!(
+        tasks(manager, "web")
+            .iter()
+            .all(|task| !task.contains("h2"))
+    );
+    let containers = dockers.ok("docker network ls --format '{{.Name}}'");
+    assert!(!containers.contains("mesh"), "{containers}");
+    service(manager, "last", "--network net --mode global", "sleep 1d");
+    runs(manager, "last", "3/3");
+    all_reach_all(&nodes, "net", &["usual", "last"]);
+    world.end();
+}
+
 fn one_overlay(kinds: [Kind; 2]) {
     let (world, nodes) = swarm(kinds);
     let [manager, worker] = &nodes;

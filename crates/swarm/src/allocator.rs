@@ -29,9 +29,7 @@ use addresses::Holder;
 use networks::Networks;
 use ports::Ports;
 
-#[cfg(test)]
-pub(crate) use networks::VXLAN_IDS;
-pub(crate) use networks::is_v6;
+pub(crate) use networks::{VXLAN_IDS, is_v6};
 pub(crate) use pending::check_network;
 
 #[derive(Default)]

@@ -3,6 +3,8 @@
 use swarm_wire::pb;
 use swarm_wire::prost_types;
 
+use crate::allocator::{VXLAN_IDS, is_v6};
+
 pub trait TaskExt {
     /// What the node reported last.
     fn observed(&self) -> pb::TaskState;
@@ -111,6 +113,10 @@ pub trait NodeExt {
     fn reachable(&self) -> pb::node_status::State;
     /// Its tasks have to go elsewhere: it is down or drained.
     fn invalid(&self) -> bool;
+    /// Its engine is of our kind, not Docker's.
+    fn is_ours(&self) -> bool;
+    /// Its engine can make an allocated network.
+    fn carries(&self, network: &pb::Network) -> bool;
 }
 
 impl NodeExt for pb::Node {
@@ -131,6 +137,15 @@ impl NodeExt for pb::Node {
         self.reachable() == pb::node_status::State::Down
             || self.available() == pb::node_spec::Availability::Drain
     }
+
+    fn is_ours(&self) -> bool {
+        let engine = self.description.as_ref().and_then(|d| d.engine.as_ref());
+        engine.is_some_and(|engine| engine.engine_version.contains("+pontoon"))
+    }
+
+    fn carries(&self, network: &pb::Network) -> bool {
+        self.is_ours() || !network.needs_ours()
+    }
 }
 
 pub trait NetworkExt {
@@ -141,6 +156,8 @@ pub trait NetworkExt {
     /// The swarm gives it no subnet and no addresses: its driver does so on each node.
     fn node_local(&self) -> bool;
     fn allocated(&self) -> bool;
+    /// Docker's engine wants an IPv4 subnet, and a VNI for each that there is.
+    fn needs_ours(&self) -> bool;
 }
 
 impl NetworkExt for pb::Network {
@@ -174,5 +191,14 @@ impl NetworkExt for pb::Network {
 
     fn allocated(&self) -> bool {
         self.driver_state.is_some() && self.ipam.is_some()
+    }
+
+    fn needs_ours(&self) -> bool {
+        let (Some(state), Some(ipam)) = (&self.driver_state, &self.ipam) else {
+            return false;
+        };
+        let v4 = ipam.configs.iter().filter(|c| !is_v6(c)).count();
+        let vnis = state.options.get(VXLAN_IDS).map_or("", String::as_str);
+        !self.node_local() && (v4 == 0 || vnis.split(',').count() < v4)
     }
 }

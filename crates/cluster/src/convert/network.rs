@@ -67,7 +67,7 @@ pub fn inspect_json(n: &pb::Network) -> network::Inspect {
         } else {
             driver
         },
-        enable_ipv4: true,
+        enable_ipv4: !spec.ipv4_disabled,
         enable_ipv6: spec.ipv6_enabled,
         ipam: network::IPAM {
             driver: if ipam_driver.name.is_empty() {
@@ -146,6 +146,7 @@ pub fn network_spec_pb(name: &str, options: network::CreateOptions) -> Result<pb
             .config_from
             .filter(|from| !from.network.is_empty())
             .map(|from| pb::network_spec::ConfigFrom::Network(from.network)),
+        ipv4_disabled: options.enable_ipv4 == Some(false),
     })
 }
 
@@ -173,8 +174,6 @@ pub fn swarm_network(n: &pb::Network, vxlan_port: u32) -> Result<SwarmNetwork> {
         .map(|i| i.configs.as_slice())
         .unwrap_or_default();
     let mut subnets = Vec::new();
-    // Numbers are of the IPv4 subnets, in order.
-    let mut vnis = vnis.into_iter();
     for c in configs {
         let subnet: IpNet = c
             .subnet
@@ -183,11 +182,16 @@ pub fn swarm_network(n: &pb::Network, vxlan_port: u32) -> Result<SwarmNetwork> {
         subnets.push(Subnet {
             subnet,
             gateway: gateway(&c.gateway),
-            vni: match subnet {
-                IpNet::V4(_) => vnis.next().unwrap_or(0),
-                IpNet::V6(_) => 0,
-            },
+            vni: 0,
         });
+    }
+    // Numbers are of the IPv4 subnets, in order, and of the others where there is none; whoever gets none shares the first.
+    let v4 = subnets.iter().any(|s| s.subnet.addr().is_ipv4());
+    let numbered = subnets
+        .iter_mut()
+        .filter(|s| !v4 || s.subnet.addr().is_ipv4());
+    for (subnet, vni) in numbered.zip(vnis) {
+        subnet.vni = vni;
     }
     Ok(SwarmNetwork {
         id: n.id.clone(),
@@ -233,4 +237,60 @@ fn config_from(spec: &pb::NetworkSpec) -> Option<String> {
 /// Managers write it with or without a prefix length.
 fn gateway(text: &str) -> Option<IpAddr> {
     text.split('/').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(subnets: &[&str], vnis: &str) -> pb::Network {
+        let config = |subnet: &&str| pb::IpamConfig {
+            subnet: (*subnet).to_owned(),
+            ..Default::default()
+        };
+        pb::Network {
+            ipam: Some(pb::IpamOptions {
+                configs: subnets.iter().map(config).collect(),
+                ..Default::default()
+            }),
+            driver_state: Some(pb::Driver {
+                name: "overlay".into(),
+                options: [(VNI_LIST.to_owned(), vnis.to_owned())].into(),
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn numbers_are_of_ipv4_subnets_as_long_as_there_are_any() {
+        let (four, more, six, mix) = ("10.0.1.0/24", "10.0.2.0/24", "fd61::/64", "fd62::/64");
+        for (subnets, vnis, expected) in [
+            (&[four, more][..], "7,8", &[7, 8][..]),
+            // Docker's managers leave them as they were given.
+            (&[six, four], "7", &[0, 7]),
+            (&[four, more, six], "7", &[7, 0, 0]),
+            (&[six, mix], "7", &[7, 0]),
+        ] {
+            let made = swarm_network(&network(subnets, vnis), 0).unwrap();
+            let numbers: Vec<u32> = made.subnets.iter().map(|s| s.vni).collect();
+            assert_eq!(numbers, expected, "{subnets:?}");
+        }
+    }
+
+    #[test]
+    fn that_ipv4_is_disabled_is_kept() {
+        for given in [None, Some(true), Some(false)] {
+            let options = network::CreateOptions {
+                enable_ipv4: given,
+                enable_ipv6: Some(true),
+                ..Default::default()
+            };
+            let spec = Some(network_spec_pb("six", options).unwrap());
+            let shown = inspect_json(&pb::Network {
+                spec,
+                ..Default::default()
+            });
+            assert_eq!(shown.enable_ipv4, given.unwrap_or(true));
+        }
+    }
 }

@@ -246,6 +246,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn an_address_of_ipv6_alone_is_the_first() {
+        let mut six = endpoint(Some("c1"));
+        six.address = "fd61::5/64".parse().unwrap();
+        let peer = read_peer(&peer_record(&six, VTEP)).unwrap();
+        assert_eq!((peer.address, peer.address_v6), (six.address, None));
+        let mut name = six.record.unwrap();
+        name.address = "fd61::5".parse().ok();
+        name.service.virtual_ip_v6 = "fd61::2".into();
+        let read = read_name(&name_record(&name, false)).unwrap().unwrap();
+        assert_eq!(read, name);
+    }
+
+    #[test]
     fn nothing_usable_is_refused() {
         assert!(read_peer(&Bytes::from_static(b"\xff\xff")).is_none());
         assert!(read_name(&Bytes::new()).is_none(), "no address");

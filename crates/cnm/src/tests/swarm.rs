@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
-use engine_types::network::{ConfigReference, Inspect, PeerInfo};
+use engine_types::network::{ConfigReference, EndpointIPAMConfig, Inspect, PeerInfo};
 use engine_types::{ErrorKind, Filters};
 use netstate::Mac;
 
@@ -468,6 +468,57 @@ async fn a_restart_finds_everything_again() {
     assert_eq!(world.ip(&d, "n"), free.to_string());
 }
 
+/// Addresses, names and MACs of a network that has no IPv4.
+#[tokio::test]
+async fn an_overlay_of_ipv6_alone() {
+    let world = World::new().await;
+    let c = &world.controller;
+    c.set_vtep(Some([192, 0, 2, 9].into())).await;
+    let six = SwarmNetwork {
+        enable_ipv6: true,
+        subnets: vec![Subnet {
+            subnet: "fd61::/64".parse().unwrap(),
+            gateway: "fd61::1".parse().ok(),
+            vni: 4097,
+        }],
+        ..overlay("o", false)
+    };
+    c.swarm_network(six).await.unwrap();
+    let a = world.run("a", &[]).await.unwrap();
+    let mut request = task("", "web");
+    request.settings.ipam_config = Some(EndpointIPAMConfig {
+        ipv6_address: "fd61::5".into(),
+        ..EndpointIPAMConfig::default()
+    });
+    if let Some(service) = &mut request.service {
+        service.virtual_ip_v6 = "fd61::2".into();
+    }
+    c.connect(&a, request).await.unwrap();
+    c.activate(&a).await.unwrap();
+    let shown = &c.endpoints(&a)["net-o"];
+    assert_eq!(
+        (
+            shown.ip_address.as_str(),
+            shown.global_ipv6_address.as_str()
+        ),
+        ("", "fd61::5")
+    );
+    assert_eq!(shown.mac_address, "02:42:e0:00:00:05");
+    let view = c.overlay_view().borrow().clone();
+    let [told] = &view.networks["o"].values().collect::<Vec<_>>()[..] else {
+        panic!("{view:?}");
+    };
+    assert_eq!(
+        (told.address, told.address_v6),
+        ("fd61::5/64".parse().unwrap(), None)
+    );
+    let seen = c.inspect("o", true, "").await.unwrap();
+    assert!(seen.enable_ipv6 && !seen.enable_ipv4);
+    let service = &seen.services.unwrap()["web"];
+    assert_eq!(service.vip, "fd61::2");
+    assert_eq!(service.tasks.as_ref().unwrap()[0].endpoint_ip, "fd61::5");
+}
+
 #[tokio::test]
 async fn a_network_of_the_swarm_that_each_node_makes_for_itself() {
     let world = World::new().await;
@@ -570,7 +621,21 @@ async fn what_a_network_of_the_swarm_may_be_made_with() {
         options
     };
     let borrowed = "user specified configurations are not supported if the network depends on a configuration network";
+    let without = |mut options: CreateOptions, ipv6| {
+        (options.enable_ipv4, options.enable_ipv6) = (Some(false), Some(ipv6));
+        options
+    };
     for (options, kind, expected) in [
+        (
+            without(of("macvlan", ""), true),
+            ErrorKind::InvalidParameter,
+            "IPv4 cannot be disabled in a Swarm scoped network",
+        ),
+        (
+            without(of("overlay", ""), false),
+            ErrorKind::InvalidParameter,
+            "IPv4 or IPv6 must be enabled",
+        ),
         (
             of("macvlan", "conf"),
             ErrorKind::NotFound,
@@ -603,6 +668,7 @@ async fn what_a_network_of_the_swarm_may_be_made_with() {
         of("macvlan", "conf"),
         of("macvlan", ""),
         set(of("bridge", "")),
+        without(of("overlay", ""), true),
     ] {
         assert_eq!(c.create("n", options).await.unwrap().id, "id-of-n");
     }

@@ -17,6 +17,7 @@
 
 use std::net::IpAddr;
 
+use cnm::SHORT_V6;
 use cnm::model::{Endpoint, Mapping, Network};
 use ipnet::IpNet;
 use netstate::nft::{
@@ -162,12 +163,9 @@ pub(super) fn task_rows(
         vec![came_in(), DROP],
     ];
     rows.extend(ip.chain("for", Some((BaseKind::Filter, Hook::Input, 0)), admitted));
-    // MACs end with addresses of IPv4, whatever the packet is.
-    let macs = endpoint
-        .ipv4
-        .and_then(|a| Some(network.pool_of(&a.addr())?.1.subnet));
+    let macs = macs(network, endpoint);
     let nobody = endpoint.virtual_ips().find(|ip| ip.is_ipv6() == v6);
-    if let (Some(nobody), Some(answers), Some(IpNet::V4(subnet))) = (nobody, answers, macs) {
+    if let (Some(nobody), Some(answers), Some((mark, mask))) = (nobody, answers, macs) {
         rows.extend(translations(&ip, &[came_in(), from(true)], ports, answers));
         let note = vec![came_in(), from(true), copy(Word::EtherSaddr, Word::CtMark)];
         let noted = Statement::Match {
@@ -193,8 +191,8 @@ pub(super) fn task_rows(
             Row::MarkRule {
                 ns: ns.clone(),
                 v6,
-                mark: u32::from_ne_bytes(subnet.network().octets()),
-                mask: u32::from_ne_bytes(subnet.netmask().octets()),
+                mark,
+                mask,
                 table: ANSWERS,
             },
             Row::Route(Route {
@@ -211,7 +209,7 @@ pub(super) fn task_rows(
                 ns: ns.clone(),
                 link: endpoint.ifname.clone(),
                 ip: nobody,
-                mac: cnm::endpoint_mac(Some(nobody.into()), ""),
+                mac: cnm::endpoint_mac(Some(nobody), ""),
             },
         ]);
         if !v6 {
@@ -221,6 +219,19 @@ pub(super) fn task_rows(
         }
     }
     rows
+}
+
+/// How MACs of the network end, and which bits say so: with addresses of IPv4, whatever the packet is, or of IPv6 where there
+/// are no others.
+fn macs(network: &Network, endpoint: &Endpoint) -> Option<(u32, u32)> {
+    let (end, mask) = match endpoint.ipv4 {
+        Some(own) => match network.pool_of(&own.addr())?.1.subnet {
+            IpNet::V4(subnet) => (subnet.network().to_bits(), subnet.netmask().to_bits()),
+            IpNet::V6(_) => return None,
+        },
+        None => (SHORT_V6, SHORT_V6),
+    };
+    Some((end.to_be(), mask.to_be()))
 }
 
 /// Published ports become the task's, for packets of that kind.

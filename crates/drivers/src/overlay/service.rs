@@ -12,6 +12,7 @@ use std::net::IpAddr;
 
 use cnm::driver::{Host, Service};
 use cnm::model::{Endpoint, Network, Pool};
+use cnm::short;
 use ipnet::IpNet;
 use netstate::{Nexthop, NexthopGroup, Ns, Row};
 
@@ -46,22 +47,13 @@ pub(super) fn rows(network: &Network, service: &Service, host: &Host) -> Vec<Row
     rows
 }
 
-/// A nexthop's number is its address, which is one thing in a network. Of IPv6 it is the end: the managers give services and
-/// tasks addresses in a row. Numbers that no IPv4 unicast address has tell the two apart.
-fn number(address: IpAddr) -> u32 {
-    const NO_UNICAST: u32 = 0xe000_0000;
-    match address {
-        IpAddr::V4(ip) => ip.to_bits(),
-        IpAddr::V6(ip) => NO_UNICAST | ip.to_bits() as u32,
-    }
-}
-
+/// A nexthop's number is its address, which is one thing in a network.
 fn routes(ns: &Ns, link: &str, service: IpAddr, backends: &[IpAddr]) -> Vec<Row> {
-    let group = number(service);
+    let group = short(service);
     let nexthop = |backend: &IpAddr| {
         Row::Nexthop(Nexthop {
             ns: ns.clone(),
-            id: number(*backend),
+            id: short(*backend),
             via: *backend,
             link: link.into(),
         })
@@ -72,7 +64,7 @@ fn routes(ns: &Ns, link: &str, service: IpAddr, backends: &[IpAddr]) -> Vec<Row>
             ns: ns.clone(),
             id: group,
             link: link.into(),
-            members: backends.iter().map(|b| number(*b)).collect(),
+            members: backends.iter().map(|b| short(*b)).collect(),
         }),
         Row::GroupRoute {
             ns: ns.clone(),

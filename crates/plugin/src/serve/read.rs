@@ -107,7 +107,9 @@ pub fn endpoint(request: &CreateEndpoint, network: &Network) -> Result<(Endpoint
             )));
         }
     }
-    let mac = given.mac.unwrap_or_else(|| endpoint_mac(given.ipv4, &id));
+    let mac = given
+        .mac
+        .unwrap_or_else(|| endpoint_mac(given.ipv4.map(|a| a.addr()), &id));
     let endpoint = Endpoint {
         ifname: format!("vetc{id:.7}"),
         network: network.id.clone(),

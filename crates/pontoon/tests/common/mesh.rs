@@ -55,3 +55,10 @@ pub fn ask(host: &Host, prefix: &str, at: &str, port: u16, requests: usize) -> A
 pub fn only(text: impl ToString) -> BTreeSet<String> {
     [text.to_string()].into()
 }
+
+/// What is answered to a datagram of so many bytes.
+pub fn udp(host: &Host, at: &str, bytes: usize) -> String {
+    let send = format!("printf %{bytes}s . >&3; timeout 2 dd bs=9999 count=1 <&3 2>/dev/null");
+    host.sh(&format!("bash -c 'exec 3<>/dev/udp/{at}/5353; {send}'"))
+        .stdout
+}

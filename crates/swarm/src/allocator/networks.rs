@@ -77,7 +77,7 @@ impl Networks {
             .collect()
     }
 
-    /// Gives the network what it has not got yet: a subnet and a gateway per IPAM config, a VNI per IPv4 subnet.
+    /// Gives the network what it has not got yet: a subnet and a gateway per IPAM config, and VNIs.
     /// One that is allocated already keeps all of it. On failure nothing is taken.
     pub fn allocate(&mut self, network: &pb::Network) -> Result<pb::Network, String> {
         let mut network = network.clone();
@@ -133,8 +133,10 @@ impl Networks {
             configs: spec.map(|ipam| ipam.configs.clone()).unwrap_or_default(),
         });
         if !network.allocated() {
-            let ipv6 = network.spec.as_ref().is_some_and(|spec| spec.ipv6_enabled);
-            complete(&mut ipam.configs, ipv6);
+            let spec = network.spec.as_ref();
+            let ipv4 = spec.is_none_or(|spec| !spec.ipv4_disabled);
+            let ipv6 = spec.is_some_and(|spec| spec.ipv6_enabled);
+            complete(&mut ipam.configs, ipv4, ipv6);
         }
         for config in &mut ipam.configs {
             let subnet = self
@@ -173,7 +175,8 @@ impl Networks {
         }
     }
 
-    /// One for each IPv4 subnet, in order. The user may name them.
+    /// One for each subnet, in order, which is what Docker's nodes look for; one for all, first, where there is IPv6, so that
+    /// all is on one link. The user may name them.
     fn allocate_vnis(
         &mut self,
         network: &mut pb::Network,
@@ -194,8 +197,12 @@ impl Networks {
                 .flat_map(|state| state.options.clone()),
         );
         let asked = parse_vnis(options.get(VXLAN_IDS).map_or("", String::as_str))?;
-        let v4 = known.subnets.iter().filter(|a| a.subnet().addr().is_ipv4());
-        for (n, addresses) in v4.enumerate() {
+        let v6 = |a: &Addresses| a.subnet().addr().is_ipv6();
+        let links = match known.subnets.iter().any(v6) {
+            true => 1,
+            false => known.subnets.len(),
+        };
+        for (n, addresses) in known.subnets.iter().take(links).enumerate() {
             let pool = addresses.subnet();
             let vni = match asked.get(n) {
                 Some(vni) if self.vnis.contains(vni) => {
@@ -271,12 +278,12 @@ impl Networks {
 }
 
 /// A family that nobody has configured gets a subnet of the default pools.
-fn complete(configs: &mut Vec<pb::IpamConfig>, ipv6: bool) {
+fn complete(configs: &mut Vec<pb::IpamConfig>, ipv4: bool, ipv6: bool) {
     let any = |family: AddressFamily| pb::IpamConfig {
         family: family.into(),
         ..Default::default()
     };
-    if configs.iter().all(is_v6) {
+    if ipv4 && configs.iter().all(is_v6) {
         configs.insert(0, any(AddressFamily::Ipv4));
     }
     if ipv6 && !configs.iter().any(is_v6) {

@@ -9,7 +9,7 @@ use swarm_wire::pb;
 
 use super::Allocator;
 use super::addresses::{Holder, of_attachments};
-use crate::ext::{NetworkExt, TaskExt};
+use crate::ext::{NetworkExt, NodeExt, TaskExt};
 use crate::turn::Turn;
 
 impl Allocator {
@@ -19,7 +19,7 @@ impl Allocator {
             let Some(node) = state.nodes.get(&id) else {
                 continue;
             };
-            let mut wanted = needed(state, &id);
+            let mut wanted = needed(state, node);
             let mut new = node.as_ref().clone();
             new.attachments.retain(|attachment| {
                 let network = attachment
@@ -51,9 +51,9 @@ impl Allocator {
     }
 }
 
-fn needed<'a>(state: &'a State, node: &str) -> BTreeMap<&'a str, &'a pb::Network> {
+fn needed<'a>(state: &'a State, node: &pb::Node) -> BTreeMap<&'a str, &'a pb::Network> {
     let attached = state
-        .node_tasks(node)
+        .node_tasks(&node.id)
         .filter(|task| !task.ended())
         .flat_map(|task| &task.networks)
         .filter_map(|attachment| state.networks.get(&attachment.network.as_ref()?.id));
@@ -63,7 +63,7 @@ fn needed<'a>(state: &'a State, node: &str) -> BTreeMap<&'a str, &'a pb::Network
         .filter(|network| network.is_ingress());
     attached
         .chain(ingress)
-        .filter(|network| network.allocated() && !network.node_local())
+        .filter(|network| network.allocated() && !network.node_local() && node.carries(network))
         .map(|network| (network.id.as_str(), network.as_ref()))
         .collect()
 }

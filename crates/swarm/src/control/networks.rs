@@ -162,16 +162,13 @@ fn check(spec: &pb::NetworkSpec) -> Result<(), Refusal> {
         Some(name) => return Err(Refusal::invalid(format!("plugin {name} not supported"))),
     }
     ipam.configs.iter().try_for_each(check_config)?;
-    let of = |v6: bool| {
-        let family = |c: &&pb::IpamConfig| is_v6(c) == v6;
-        ipam.configs.iter().filter(family).count()
-    };
-    // Addresses of both families have to be on one link.
-    match spec.ipv6_enabled && (of(false) > 1 || of(true) > 1) {
-        true => Err(Refusal::invalid(
-            "a network of the swarm with IPv6 has one subnet of each family",
-        )),
-        false => Ok(()),
+    let v4 = ipam.configs.iter().find(|c| !is_v6(c));
+    match v4.filter(|_| spec.ipv4_disabled) {
+        Some(config) => Err(Refusal::invalid(format!(
+            "ipam configuration: IPv4 is disabled, and {} is a subnet of it",
+            config.subnet
+        ))),
+        None => Ok(()),
     }
 }
 

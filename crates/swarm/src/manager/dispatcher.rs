@@ -25,6 +25,7 @@ use self::nodes::{Event, Nodes};
 use super::follow::Follow;
 use super::gate::{Caller, Gate, caller, failed};
 use super::objects::HEARTBEAT;
+use crate::ext::NodeExt;
 use crate::id::new_id;
 
 /// Docker's agent looks a new network's address for its balancer up in what the session told, and fails the task when the
@@ -324,12 +325,8 @@ fn must_settle(old: &State, new: &State, node_id: &str) -> bool {
         (Some(old), Some(new)) => Arc::ptr_eq(old, new),
         _ => false,
     };
-    let is_ours = |node: &Arc<pb::Node>| {
-        let engine = node.description.as_ref().and_then(|d| d.engine.as_ref());
-        engine.is_some_and(|engine| engine.engine_version.contains("+pontoon"))
-    };
     !same
-        && !new.nodes.get(node_id).is_some_and(is_ours)
+        && !new.nodes.get(node_id).is_some_and(|node| node.is_ours())
         && !networks(new).is_subset(&networks(old))
 }
 

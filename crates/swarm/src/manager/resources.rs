@@ -8,6 +8,7 @@ use swarm_wire::pb::task_spec::Runtime;
 use tonic::{Request, Response, Status};
 
 use super::gate::{Gate, caller, failed};
+use crate::ext::NodeExt;
 use crate::id::new_id;
 
 pub(super) struct Resources {
@@ -38,6 +39,13 @@ impl pb::resource_allocator_server::ResourceAllocator for Resources {
             if !network.spec.as_ref().is_some_and(|spec| spec.attachable) {
                 return Err(Status::permission_denied(format!(
                     "network {} not manually attachable",
+                    config.target
+                )));
+            }
+            let node = tx.state().nodes.get(&caller.node_id);
+            if node.is_some_and(|node| !node.carries(network)) {
+                return Err(Status::failed_precondition(format!(
+                    "network {} is of a kind that Docker's engine cannot make",
                     config.target
                 )));
             }

@@ -14,6 +14,7 @@ pub enum Refusal {
     NotReady,
     Resources,
     Plugin,
+    Network,
     Constraint,
     Platform,
     HostPort,
@@ -47,6 +48,7 @@ impl<'a> Filters<'a> {
             (self.ready(node), Refusal::NotReady),
             (self.resources(node, load), Refusal::Resources),
             (self.plugins(node), Refusal::Plugin),
+            (self.networks(node), Refusal::Network),
             (
                 self.constraints.iter().all(|c| c.matches(node)),
                 Refusal::Constraint,
@@ -116,6 +118,11 @@ impl<'a> Filters<'a> {
             .map_or("", |driver| &driver.name);
         let tells = engine.plugins.iter().any(|plugin| plugin.r#type == "Log");
         matches!(log, "" | "none") || !tells || has("Log", log)
+    }
+
+    fn networks(&self, node: &pb::Node) -> bool {
+        let mut networks = self.task.networks.iter();
+        networks.all(|a| a.network.as_ref().is_none_or(|n| node.carries(n)))
     }
 
     fn platform(&self, node: &pb::Node) -> bool {
@@ -194,6 +201,7 @@ impl Refusal {
             Self::NotReady => format!("{nodes} not available for new tasks"),
             Self::Resources => format!("insufficient resources on {nodes}"),
             Self::Plugin => format!("missing plugin on {nodes}"),
+            Self::Network => format!("network that Docker's engine cannot make on {nodes}"),
             Self::Constraint => format!("scheduling constraints not satisfied on {nodes}"),
             Self::Platform => format!("unsupported platform on {nodes}"),
             Self::HostPort => format!("host-mode port already in use on {nodes}"),

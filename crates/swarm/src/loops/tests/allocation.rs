@@ -15,6 +15,19 @@ fn subnet(spec: &mut pb::NetworkSpec, subnet: &str) {
     });
 }
 
+/// A node that says that it is not Docker's.
+fn ours(world: &mut World, id: &str) {
+    world.node(id, |node| {
+        let description = node.description.get_or_insert_default();
+        let engine = description.engine.get_or_insert_default();
+        engine.engine_version = "28.5.2+pontoon.0.1.0".into();
+        engine.plugins = vec![pb::PluginDescription {
+            r#type: "Network".into(),
+            name: "overlay".into(),
+        }];
+    });
+}
+
 #[test]
 fn a_service_is_made_addressed_and_placed_in_one_commit() {
     let mut world = World::new(3);
@@ -285,6 +298,101 @@ fn a_network_of_both_families_gives_addresses_of_both() {
     world.remove(Kind::Service, "one");
     world.run();
     world.check_leaks();
+}
+
+#[test]
+fn a_network_may_have_ipv6_alone_and_several_subnets_beside_it() {
+    let mut world = World::new(1);
+    ours(&mut world, "n2");
+    world.network("only", |spec| {
+        spec.ipv6_enabled = true;
+        spec.ipv4_disabled = true;
+    });
+    world.network("many", |spec| {
+        spec.ipv6_enabled = true;
+        for each in ["10.77.0.0/30", "10.78.0.0/24", "fd77::/64", "fd78::/64"] {
+            subnet(spec, each);
+        }
+    });
+    world.service("one", 2, |spec| join(spec, "only"));
+    world.service("all", 3, |spec| join(spec, "many"));
+    world.run();
+    let allocated = |id: &str| {
+        let network = world.state.networks[id].as_ref().clone();
+        let configs = network.ipam.unwrap().configs;
+        let vnis = &network.driver_state.unwrap().options[crate::allocator::VXLAN_IDS];
+        (configs.len(), vnis.split(',').count())
+    };
+    assert_eq!((allocated("only"), allocated("many")), ((1, 1), (4, 1)));
+    for task in world.running("one") {
+        let [own] = &task.networks[0].addresses[..] else {
+            panic!("{:?}", task.networks);
+        };
+        assert!(own.starts_with("fd") && own.ends_with("/64"), "{own}");
+    }
+    let vips = &world.state.services["one"]
+        .endpoint
+        .as_ref()
+        .unwrap()
+        .virtual_ips;
+    assert!(
+        vips.len() == 1 && vips[0].addr.starts_with("fd"),
+        "{vips:?}"
+    );
+    // The first subnet is soon full.
+    let all = world.running("all");
+    let first = |task: &&pb::Task| task.networks[0].addresses[0].clone();
+    let second = all.iter().map(first).filter(|a| a.starts_with("10.78."));
+    assert!(second.count() > 1);
+    assert!(
+        all.iter()
+            .all(|task| task.networks[0].addresses[1].starts_with("fd77::"))
+    );
+    for (service, network) in [("one", "only"), ("all", "many")] {
+        // Docker's engine, as n1's is taken to be, makes no such network.
+        assert_eq!(
+            world.per_node(service).into_keys().collect::<Vec<_>>(),
+            ["n2"]
+        );
+        let on = |node: &str| {
+            let attachments = world.state.nodes[node].attachments.iter();
+            attachments
+                .filter(|a| a.network.as_ref().unwrap().id == network)
+                .count()
+        };
+        assert_eq!((on("n1"), on("n2")), (0, 1), "{network}");
+    }
+    for id in ["one", "all"] {
+        world.remove(Kind::Service, id);
+    }
+    world.run();
+    world.check_leaks();
+}
+
+#[test]
+fn a_mesh_of_ipv6_alone_is_on_our_nodes() {
+    let mut world = World::new(1);
+    ours(&mut world, "n2");
+    world.remove(Kind::Network, "ingress");
+    world.network("six", |spec| {
+        spec.ingress = true;
+        spec.ipv6_enabled = true;
+        spec.ipv4_disabled = true;
+    });
+    world.service("web", 4, |spec| publish(spec, 8080));
+    world.service("other", 4, |_| {});
+    world.run();
+    assert_eq!(world.per_node("web"), [("n2".to_owned(), 4)].into());
+    assert!(world.per_node("other").contains_key("n1"));
+    assert!(world.state.nodes["n1"].attachments.is_empty());
+    world.set_availability("n2", Availability::Drain);
+    world.run();
+    let tasks = world.tasks("web");
+    let mut waiting = tasks.iter().filter(|t| t.observed() == TaskState::Pending);
+    assert_eq!(
+        waiting.next().unwrap().status.as_ref().unwrap().err,
+        "no suitable node (1 node not available for new tasks; network that Docker's engine cannot make on 1 node)"
+    );
 }
 
 #[test]
