@@ -3,18 +3,19 @@
 
 mod common;
 
-use common::container::{address, pid, run};
+use common::container::{address, address_v6, pid, run};
+use common::swarm::{CREATE, replicas};
 use common::{Shell as _, World, eventually, is_docker, until};
 use lab::Host;
 
-/// Headers of an echo request.
-const HEADERS: u32 = 28;
+/// Headers of an echo request, by family.
+const HEADERS: [u32; 2] = [28, 48];
 /// Of the tunnel.
 const OVERHEAD: u32 = 50;
 
 /// One echo in a packet of that size that must not be fragmented: answered, refused with the reason why, or lost.
 fn echo(from: &Host, pid: &str, to: &str, size: u32) -> String {
-    let data = size - HEADERS;
+    let data = size - HEADERS[usize::from(to.contains(':'))];
     let output = from.sh(&format!(
         "nsenter -t {pid} -n ping -c 1 -W 1 -M do -s {data} {to} 2>&1"
     ));
@@ -37,7 +38,7 @@ fn no_packet_vanishes_for_its_length() {
     }
     let mut world = World::swarm(&[2, 1]);
     let [h1, h2, h3] = world.hosts();
-    h1.ok("docker network create -d overlay --attachable wide");
+    h1.ok("docker network create -d overlay --attachable --ipv6 wide");
     h1.ok("docker network create -d overlay --attachable --opt com.docker.network.driver.mtu=1300 low");
     for (host, name) in [(&h1, "c1"), (&h2, "c2"), (&h3, "c3")] {
         run(host, name, "--network wide");
@@ -45,6 +46,7 @@ fn no_packet_vanishes_for_its_length() {
     }
     let (p1, p3) = (pid(&h1, "c1"), pid(&h3, "c3"));
     let (a1, a2) = (address(&h1, "c1", "wide"), address(&h2, "c2", "wide"));
+    let (six1, six3) = (address_v6(&h1, "c1", "wide"), address_v6(&h3, "c3", "wide"));
     let (a3, low3) = (address(&h3, "c3", "wide"), address(&h3, "lc3", "low"));
     let full = 1500 - OVERHEAD;
     until(10, "full packets pass", || {
@@ -60,7 +62,12 @@ fn no_packet_vanishes_for_its_length() {
     });
     let lasts = |path: u32, told: bool| {
         let inside = path - OVERHEAD;
-        let all = [(&h1, &p1, &a3), (&h3, &p3, &a1)];
+        let all = [
+            (&h1, &p1, &a3),
+            (&h3, &p3, &a1),
+            (&h1, &p1, &six3),
+            (&h3, &p3, &six1),
+        ];
         for (host, pid, to) in &all {
             let expected = match path {
                 1500 => "answered".to_owned(),
@@ -110,5 +117,44 @@ fn no_packet_vanishes_for_its_length() {
     common::start(&h1, &[]);
     world.lab().heal().unwrap();
     lasts(1500, true);
+    world.end();
+}
+
+/// From a client whose own way is narrow, through a node to a task whose way is narrow as well.
+#[test]
+fn the_mesh_loses_no_packet_for_its_length() {
+    if is_docker() {
+        return;
+    }
+    let mut world = World::swarm(&[2, 1]);
+    let (hosts, client) = (world.all(), world.outside());
+    const BYTES: usize = 3_000_000;
+    let there_and_back = format!("head -c {BYTES} | wc -c; head -c {BYTES} /dev/zero");
+    hosts[0].ok(&format!(
+        "{CREATE} --name bulk -p 8080:80 --constraint node.hostname==h3 \
+         busybox nc -ll -p 80 -e sh -c \"{there_and_back}\""
+    ));
+    eventually(20, "1/1".to_string(), || replicas(&hosts[0], "bulk"));
+    let heard = |at: &Host| {
+        let send = format!(
+            "head -c {BYTES} /dev/zero | timeout 20 busybox nc -w 5 {} 8080",
+            at.addr
+        );
+        client.sh(&format!("{send} | wc -c")).stdout
+    };
+    let all = format!("{}", BYTES + BYTES.to_string().len() + 1);
+    let through_all = || {
+        for host in &hosts {
+            assert_eq!(heard(host).trim(), all, "through {}", host.name);
+        }
+    };
+    until(10, "the node leads to the task", || {
+        heard(&hosts[0]).trim() == all
+    });
+    through_all();
+    world.lab().narrow(1400).unwrap();
+    through_all();
+    world.lab().narrow(1300).unwrap();
+    through_all();
     world.end();
 }
