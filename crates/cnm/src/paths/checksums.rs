@@ -92,14 +92,17 @@ impl Inner {
         }
         self.set_soft(true).await?;
         let (_, to) = way;
-        if self.hears(ns, way).await? {
+        // What could not be looked at has not helped.
+        let helps = self.hears(ns, way).await;
+        if matches!(helps, Ok(true)) {
             tracing::warn!(node = %to, "checksums of packets are wrong when hardware makes them: the tunnels make their own");
             let attributes = [("node".to_string(), to.to_string())];
             self.emit_with("checksum_offload_off", network, attributes.into());
         } else {
             tracing::debug!(node = %to, "a node answers no datagrams, whoever makes their sums");
-            deaf.insert(to);
             self.set_soft(false).await?;
+            helps?;
+            deaf.insert(to);
         }
         Ok(())
     }
