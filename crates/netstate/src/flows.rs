@@ -22,18 +22,19 @@ pub enum Flows {
 }
 
 // linux/netfilter/nfnetlink_conntrack.h
-const GET: u16 = 0x101;
+pub(crate) const GET: u16 = 0x101;
 const DELETE: u16 = 0x102;
 const GET_STATS: u16 = 0x105;
 const STATS_ENTRIES: u16 = 1;
-const ORIGINAL: u16 = 1;
-const REPLY: u16 = 2;
+pub(crate) const ORIGINAL: u16 = 1;
+pub(crate) const REPLY: u16 = 2;
 const ID: u16 = 12;
 const FILTER: u16 = 25;
-const TUPLE_IP: u16 = 1;
-const TUPLE_PROTOCOL: u16 = 2;
-const PROTOCOL: u16 = 1;
-const DESTINATION_PORT: u16 = 3;
+pub(crate) const TUPLE_IP: u16 = 1;
+pub(crate) const TUPLE_PROTOCOL: u16 = 2;
+pub(crate) const PROTOCOL: u16 = 1;
+pub(crate) const SOURCE_PORT: u16 = 2;
+pub(crate) const DESTINATION_PORT: u16 = 3;
 
 // Which fields of a tuple a filter means (net/netfilter/nf_conntrack_netlink.c).
 const BY_SOURCE: u32 = 1;
@@ -43,7 +44,7 @@ const BY_DESTINATION_PORT: u32 = 1 << 5;
 
 const UDP: u8 = 17;
 /// Bytes of `struct nfgenmsg`.
-const FIXED: usize = 4;
+pub(crate) const FIXED: usize = 4;
 
 /// The kernel walks its whole table for each question, some milliseconds however few connections it holds. So few of them are
 /// all looked at here instead, once.
@@ -139,11 +140,11 @@ impl Tuple {
 }
 
 /// `CTA_IP_V4_SRC` or `CTA_IP_V6_SRC`; the destinations have the next number.
-fn address_kind(ip: IpAddr) -> u16 {
+pub(crate) fn address_kind(ip: IpAddr) -> u16 {
     if ip.is_ipv4() { 1 } else { 3 }
 }
 
-fn family(ip: IpAddr) -> u8 {
+pub(crate) fn family(ip: IpAddr) -> u8 {
     let family = if ip.is_ipv4() {
         libc::AF_INET
     } else {

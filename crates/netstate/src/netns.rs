@@ -49,6 +49,14 @@ fn on_thread<T: Send>(f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T>
     })
 }
 
+/// Moves the calling thread into the namespace for good, and with it all threads that it will start: for a process of its own,
+/// before it has any.
+pub fn move_into(netns: &Path) -> Result<(), Error> {
+    let failed = |e| Error::new(format!("cannot enter {}", netns.display()), e);
+    let fd = open(netns).map_err(failed)?;
+    join(fd.as_fd()).map_err(failed)
+}
+
 /// The calling thread's namespace.
 pub fn current() -> io::Result<OwnedFd> {
     open("/proc/thread-self/ns/net".as_ref())

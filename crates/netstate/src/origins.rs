@@ -1,28 +1,18 @@
 //! Connection tracking: who began a connection that was translated on its way, and where to.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
-use std::path::Path;
 
 use rustix::io::Errno;
 
+use crate::Error;
+use crate::flows::{
+    DESTINATION_PORT, FIXED, GET, ORIGINAL, PROTOCOL, REPLY, SOURCE_PORT, TUPLE_IP, TUPLE_PROTOCOL,
+    address_kind, family,
+};
 use crate::netlink::wire::{self, Msg, attr};
 use crate::netlink::{Protocol, Socket};
-use crate::{Error, netns};
-
-// linux/netfilter/nfnetlink_conntrack.h
-const GET: u16 = 0x101;
-const ORIGINAL: u16 = 1;
-const REPLY: u16 = 2;
-const TUPLE_IP: u16 = 1;
-const TUPLE_PROTOCOL: u16 = 2;
-const PROTOCOL: u16 = 1;
-const SOURCE_PORT: u16 = 2;
-const DESTINATION_PORT: u16 = 3;
 
 const TCP: u8 = 6;
-/// Bytes of `struct nfgenmsg`.
-const FIXED: usize = 4;
 
 /// TCP connections as one namespace has tracked them, asked for from wherever the process is.
 pub struct Origins(Socket);
@@ -41,11 +31,7 @@ impl Origins {
         answering: SocketAddr,
         asking: SocketAddr,
     ) -> Result<Option<(SocketAddr, SocketAddr)>, Error> {
-        let family = match answering.is_ipv4() {
-            true => libc::AF_INET,
-            false => libc::AF_INET6,
-        };
-        let mut ask = Msg::new(GET, 0, &[family as u8, 0, 0, 0]);
+        let mut ask = Msg::new(GET, 0, &[family(answering.ip()), 0, 0, 0]);
         put(&mut ask, answering, asking);
         match self.0.request(ask) {
             Ok(Some((_, body))) => {
@@ -63,8 +49,7 @@ impl Origins {
 }
 
 fn put(msg: &mut Msg, source: SocketAddr, destination: SocketAddr) {
-    // CTA_IP_V4_SRC or CTA_IP_V6_SRC; the destinations have the next number.
-    let kind = if source.is_ipv4() { 1 } else { 3 };
+    let kind = address_kind(source.ip());
     msg.nest(REPLY, |msg| {
         msg.nest(TUPLE_IP, |msg| {
             msg.put(kind, &wire::ip_bytes(source.ip()));
@@ -86,12 +71,4 @@ fn read(tuple: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
         Some(SocketAddr::new(wire::ip(ip)?, u16::from_be_bytes(port)))
     };
     Some((side(1, 3, SOURCE_PORT)?, side(2, 4, DESTINATION_PORT)?))
-}
-
-/// Moves the calling thread into the namespace for good, and with it all threads that it will start: for a process of its own,
-/// before it has any.
-pub fn move_into(netns: &Path) -> Result<(), Error> {
-    let failed = |e| Error::new(format!("cannot enter {}", netns.display()), e);
-    let fd = netns::open(netns).map_err(failed)?;
-    netns::join(fd.as_fd()).map_err(failed)
 }
