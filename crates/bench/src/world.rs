@@ -47,6 +47,23 @@ pub fn kernel_has_ipvs() -> bool {
     modules.contains("/ip_vs.ko") || Path::new("/proc/net/ip_vs").exists()
 }
 
+/// A task of the network on each node. With the first of a node Docker makes its balancer, which takes longer, where all is
+/// emulated (`scripts/vm`), than the twenty seconds that it gives a container to come to its network; a task has time.
+fn keep_network_up(h1: &Host) -> Result<()> {
+    h1.docker_ok(&format!(
+        "service create -d -q --no-resolve-image --name everywhere --mode global --network {NETWORK} busybox sleep 36000"
+    ))?;
+    let began = Instant::now();
+    let replicas = "service ls --filter name=everywhere --format {{.Replicas}}";
+    while h1.docker_ok(replicas)? != "2/2" {
+        if began.elapsed() > Duration::from_secs(180) {
+            bail!("no task of the overlay on each node");
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    Ok(())
+}
+
 impl World {
     pub fn new(binary: &Path, engines: Engines) -> Result<Self> {
         let lab = Lab::new(&[2])?;
@@ -78,12 +95,13 @@ impl World {
         let token = h1.docker_ok("swarm join-token -q worker")?;
         h2.docker_ok(&format!("swarm join --token {token} {}:2377", h1.addr))?;
         h1.docker_ok(&format!("network create -d overlay --attachable {NETWORK}"))?;
-        h1.docker_ok(&format!(
-            "run -d --name c1 --network {NETWORK} busybox sleep 36000"
-        ))?;
-        h2.docker_ok(&format!(
-            "run -d --name c2 --network {NETWORK} busybox sleep 36000"
-        ))?;
+        if kernel_has_ipvs() {
+            keep_network_up(&h1)?;
+        }
+        for (host, name) in [(&h1, "c1"), (&h2, "c2")] {
+            let run = format!("run -d --name {name} --network {NETWORK} busybox sleep 36000");
+            host.docker_ok(&run)?;
+        }
         let world = Self {
             engines,
             lab,

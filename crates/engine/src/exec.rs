@@ -264,7 +264,10 @@ impl Engine {
         {
             process["consoleSize"] = json!({"height": height, "width": width});
         }
-        let limits = resources::rlimits(&record.host_config.resources);
+        let limits = resources::rlimits(
+            &record.host_config.resources,
+            &self.inner.config.default_ulimits,
+        );
         if !limits.is_empty() {
             process["rlimits"] = json!(limits);
         }

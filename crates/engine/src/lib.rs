@@ -75,6 +75,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use engine_types::Result;
+use engine_types::container::Ulimit;
 use tokio::sync::{mpsc, watch};
 
 use crate::error::Doing;
@@ -96,6 +97,8 @@ pub struct Config {
     pub default_runtime: String,
     pub conmon: PathBuf,
     pub labels: Vec<String>,
+    /// For containers that have none of that name.
+    pub default_ulimits: Vec<Ulimit>,
 }
 
 /// A handle; clones share one engine.

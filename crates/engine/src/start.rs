@@ -112,6 +112,7 @@ impl Engine {
                 links: inner.link_environment(container)?,
                 cgroup_v2: cgroup::is_v2(),
                 cgroup_parent: &inner.config.cgroup_parent,
+                default_ulimits: &inner.config.default_ulimits,
                 init: match host.init {
                     Some(true) => Some(create::init_program()?),
                     _ => None,

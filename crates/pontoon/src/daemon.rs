@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::host::{self, Listener, PidFile};
+use crate::limits;
 use crate::notify;
 use crate::relay_command;
 use crate::settings::Settings;
@@ -28,7 +29,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
         println!("Docker version {ENGINE_VERSION}, build pontoon");
         return Ok(());
     }
-    let settings = Settings::read(matches)?;
+    let mut settings = Settings::read(matches)?;
     if matches.get_one::<bool>("validate") == Some(&true) {
         println!("configuration OK");
         return Ok(());
@@ -40,6 +41,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
     for warning in &settings.warnings {
         warn!("{warning}");
     }
+    limits::raise_files(&mut settings.ulimits)?;
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let workers = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -188,6 +190,7 @@ async fn rooms(settings: &Settings) -> Result<(Backend, cluster::Cluster)> {
             default_runtime: settings.default_runtime.clone(),
             conmon: program("conmon"),
             labels: settings.labels.clone(),
+            default_ulimits: settings.ulimits.clone(),
         },
         networks.clone(),
         events,

@@ -1,7 +1,7 @@
 //! The `pontoon` program: `pontoon daemon` (also when it is called `pontoond` or `dockerd`), what an administrator asks it
 //! (`pontoon drift`, `pontoon network explain`), `pontoon migrate`, `pontoon plugin`, and `pontoon lab`.
 //!
-//! Wiring only: flags and files in ([`flags`], [`settings`]), rooms put together ([`daemon`]), questions to a running
+//! Wiring only: flags and files in ([`flags`], [`settings`], [`limits`]), rooms put together ([`daemon`]), questions to a running
 //! daemon ([`operate`], over [`client`]), a node that changes its engine ([`migrate_command`]), our driver for somebody else's
 //! engine ([`plugin_command`]), a process that the daemon starts ([`relay_command`]), labs for people ([`lab`]).
 
@@ -12,6 +12,7 @@ mod daemon;
 mod flags;
 mod host;
 mod lab_command;
+mod limits;
 mod migrate_command;
 mod notify;
 mod operate;

@@ -8,10 +8,12 @@ use anyhow::{Context as _, Result, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use cnm::driver::Firewall;
+use engine_types::container::Ulimit;
 use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::flags::{FLAGS, Flag, Kind, Use};
+use crate::limits;
 
 const CONFIG_FILE: &str = "/etc/docker/daemon.json";
 
@@ -40,6 +42,7 @@ pub struct Settings {
     pub cgroup_parent: String,
     pub runtimes: BTreeMap<String, String>,
     pub default_runtime: String,
+    pub ulimits: Vec<Ulimit>,
     pub plugin_dirs: Vec<PathBuf>,
     pub swarm_advertise: Option<String>,
     /// One line each, for the log once it is open.
@@ -166,6 +169,11 @@ impl Settings {
                 .unwrap_or_else(|| "/pontoon".into()),
             runtimes,
             default_runtime,
+            ulimits: given
+                .list("default-ulimits")
+                .iter()
+                .map(|text| limits::parse(text))
+                .collect::<Result<_>>()?,
             plugin_dirs: match given.list("plugin-dirs") {
                 none if none.is_empty() => plugin::default_dirs(),
                 dirs => dirs.into_iter().map(PathBuf::from).collect(),
@@ -366,6 +374,16 @@ fn texts(key: &str, value: &Value) -> Result<Vec<String>> {
             .iter()
             .map(|(name, r)| Ok(format!("{name}={}", scalar(&r["path"])?)))
             .collect(),
+        ("default-ulimits", Value::Object(all)) => all
+            .iter()
+            .map(|(name, l)| {
+                Ok(format!(
+                    "{name}={}:{}",
+                    scalar(&l["Soft"])?,
+                    scalar(&l["Hard"])?
+                ))
+            })
+            .collect(),
         (_, Value::Array(items)) => items.iter().map(scalar).collect(),
         (_, Value::Object(map)) => map
             .iter()
@@ -464,6 +482,9 @@ mod tests {
             }]
         );
         assert_eq!(s.labels, ["a=b"]);
+        let file = r#"{"default-ulimits":{"nofile":{"Name":"nofile","Hard":9,"Soft":5}}}"#;
+        let limit = &read(&[], Some(file)).unwrap().ulimits[0];
+        assert_eq!((limit.soft, limit.hard), (5, 9));
         let file = r#"{"exclude-subnets":["10.0.0.0/9","fd00::/8"]}"#;
         let excluded = read(&[], Some(file)).unwrap().excluded;
         assert_eq!(excluded.len(), 2);

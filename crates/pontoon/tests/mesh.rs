@@ -436,3 +436,32 @@ fn datagrams_are_answered_and_follow_the_tasks() {
     drop((asking, servers));
     world.end();
 }
+
+#[test]
+fn a_node_has_more_ports_than_it_was_given_files() {
+    if is_docker() {
+        return;
+    }
+    // What this process may, its daemons begin with.
+    let few = ["--nofile=200:", &format!("--pid={}", std::process::id())].map(str::to_owned);
+    let given = std::process::Command::new("prlimit").args(few).status();
+    assert!(given.unwrap().success());
+    let world = World::swarm(&[1]);
+    let [h1] = world.hosts();
+    h1.ok(&format!(
+        "{CREATE} {HEALTHY} --name web -p 8080:80 $(seq 7000 2 7600 | sed 's/.*/-p &:80/') {SERVER}"
+    ));
+    eventually(20, "1/1".into(), || replicas(&h1, "web"));
+    let own = h1.addr.to_string();
+    until(20, "the mesh answers", || {
+        ask(&h1, "", &own, 8080, 1).failed == 0
+    });
+    let pid = h1.daemon_pid().unwrap();
+    let sockets = format!("ls -l /proc/{pid}/fd | grep -c socket:");
+    let open = h1.ok(&sockets).parse::<u32>().unwrap();
+    assert!(open > 300, "{open}");
+    // Containers have what the daemon was given.
+    let limit = h1.ok("docker exec $(docker ps -q) sh -c 'ulimit -n'");
+    assert_eq!(limit, "200");
+    world.end();
+}

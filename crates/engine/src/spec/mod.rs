@@ -16,6 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use engine_types::Result;
+use engine_types::container::Ulimit;
 use serde_json::{Value, json};
 
 use crate::record::Record;
@@ -66,6 +67,7 @@ pub(crate) struct Facts<'a> {
     /// The host has only the unified cgroup hierarchy.
     pub cgroup_v2: bool,
     pub cgroup_parent: &'a str,
+    pub default_ulimits: &'a [Ulimit],
     /// `docker-init`'s path on the host, when `--init` was asked for.
     pub init: Option<PathBuf>,
 }
@@ -136,7 +138,7 @@ fn process(record: &Record, facts: &Facts<'_>, capabilities: &[String]) -> Value
     {
         process["consoleSize"] = json!({"height": height, "width": width});
     }
-    let limits = resources::rlimits(&host.resources);
+    let limits = resources::rlimits(&host.resources, facts.default_ulimits);
     if !limits.is_empty() {
         process["rlimits"] = json!(limits);
     }

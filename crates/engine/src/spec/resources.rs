@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use engine_types::container::Resources;
+use engine_types::container::{Resources, Ulimit};
 use engine_types::{Error, Result};
 use serde_json::{Map, Value, json};
 
@@ -143,12 +143,13 @@ fn block_io(resources: &Resources) -> Result<Map<String, Value>> {
     Ok(block)
 }
 
-pub(crate) fn rlimits(resources: &Resources) -> Vec<Value> {
+/// Its own limits, and those of `defaults` that it has not.
+pub(crate) fn rlimits(resources: &Resources, defaults: &[Ulimit]) -> Vec<Value> {
     let limit = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
-    resources
-        .ulimits
-        .iter()
-        .flatten()
+    let own = resources.ulimits.as_deref().unwrap_or_default();
+    let has = |name: &str| own.iter().any(|own| own.name.eq_ignore_ascii_case(name));
+    own.iter()
+        .chain(defaults.iter().filter(|limit| !has(&limit.name)))
         .map(|ulimit| {
             json!({
                 "type": format!("RLIMIT_{}", ulimit.name.to_ascii_uppercase()),

@@ -23,6 +23,7 @@ fn facts<'a>(id: &'a str) -> Facts<'a> {
         hostname: "box".to_owned(),
         cgroup_v2: false,
         cgroup_parent: "/pontoon",
+        default_ulimits: &[],
         init: None,
     }
 }

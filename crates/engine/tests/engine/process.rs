@@ -190,7 +190,7 @@ fn limits_users_and_system_mounts_are_as_asked() {
             &[
                 "sh",
                 "-c",
-                "id -u; id -g; hostname; ulimit -n; busybox grep CapEff /proc/self/status; touch /x; mount | busybox grep -c ' /run '; busybox cat /proc/sys/net/ipv4/ip_unprivileged_port_start",
+                "id -u; id -g; hostname; ulimit -n; busybox grep -c msgqueue.*4321 /proc/self/limits; busybox grep CapEff /proc/self/status; touch /x; mount | busybox grep -c ' /run '; busybox cat /proc/sys/net/ipv4/ip_unprivileged_port_start",
             ],
             HostConfig {
                 readonly_rootfs: true,
@@ -215,7 +215,8 @@ fn limits_users_and_system_mounts_are_as_asked() {
         let output = world.log_of(&id, StdStream::Stdout).await;
         let errors = world.log_of(&id, StdStream::Stderr).await;
         let lines: Vec<&str> = output.lines().collect();
-        assert_eq!(lines[..4], ["0", "0", "box", "77"], "{output}");
+        // Its own limit, and the default where it has none.
+        assert_eq!(lines[..5], ["0", "0", "box", "77", "1"], "{output}");
         assert!(output.contains("CapEff:\t0000000000001000"), "{output}");
         assert_eq!(
             errors,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::{Attached, Chunks, Config, Engine, Events, LogOptions, StdStream, WaitCondition};
-use engine_types::container::{self, CreateRequest, ExecOptions, HostConfig};
+use engine_types::container::{self, CreateRequest, ExecOptions, HostConfig, Ulimit};
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::UnshareFlags;
 use tokio::sync::mpsc;
@@ -49,6 +49,15 @@ pub fn in_world(test: impl AsyncFnOnce(&mut World) + Send + 'static) {
     .unwrap();
 }
 
+/// Of every world's containers.
+fn default_ulimit(name: &str) -> Ulimit {
+    Ulimit {
+        name: name.to_owned(),
+        hard: 4321,
+        soft: 4321,
+    }
+}
+
 impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -62,6 +71,7 @@ impl World {
             default_runtime: "runc".to_owned(),
             conmon: "/usr/bin/conmon".into(),
             labels: Vec::new(),
+            default_ulimits: ["nofile", "msgqueue"].map(default_ulimit).into(),
         };
         let networks = cnm::Config {
             dir: dir.path().join("data/network"),
