@@ -52,11 +52,12 @@ pub fn sysctl(data: &[u8]) {
     }
 }
 
-/// Whatever a raw ICMP socket hears, of either family.
+/// Whatever a raw socket hears, of either family.
 pub fn icmp(data: &[u8]) {
     for v6 in [false, true] {
         let about = fuzzing::icmp(v6, data);
         assert!(!about || data.len() >= 8);
+        assert!(!fuzzing::reset(v6, data) || data.len() >= 20);
     }
 }
 

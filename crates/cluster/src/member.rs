@@ -216,7 +216,7 @@ impl Inner {
         let (networks, vtep) = (self.networks.clone(), addresses.data_path);
         followers.spawn(async move { networks.follow_paths(vtep).await });
         let networks = self.networks.clone();
-        followers.spawn(async move { networks.follow_checksums().await });
+        followers.spawn(async move { networks.follow_offloads().await });
         if let Some(manager) = &manager {
             let store = manager.control().store().clone();
             followers.spawn(events::publish(store, self.engine.events().clone()));

@@ -255,7 +255,7 @@ fn load(
             steers: kernel.steers(),
             default_binding: config.default_binding,
         },
-        soft_checksums: false,
+        soft: None,
         zone: zone.unwrap_or_default().to_owned(),
         networks: BTreeMap::new(),
         records: BTreeMap::new(),

@@ -149,7 +149,7 @@ pub fn read(v6: bool, packet: &[u8]) -> Option<Heard> {
 }
 
 /// What is behind an IPv4 header.
-fn after_header(packet: &[u8]) -> Option<&[u8]> {
+pub(crate) fn after_header(packet: &[u8]) -> Option<&[u8]> {
     packet.get(usize::from(packet.first()? & 0x0f) * 4..)
 }
 

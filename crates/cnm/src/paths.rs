@@ -10,8 +10,10 @@
 //! A router that says what it cannot pass on has told the kernel as well; where packets vanish without a word, we do. Links
 //! keep their MTU: what is narrow is the way to one node, and packets from others are of any size.
 
-pub(crate) mod checksums;
+mod checksums;
+pub(crate) mod offloads;
 pub(crate) mod prober;
+pub(crate) mod segments;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};

@@ -9,13 +9,14 @@ use dns::{Caches, Zone};
 use engine_types::{Error, Result};
 use ipam::{Addresses, Pools};
 use ipnet::IpNet;
+use netstate::ethtool::Offload;
 use netstate::{Ns, Owned, Route, Row};
 
 use crate::driver::{Capability, Driver, Gateway, Host, Registry};
 use crate::mesh::{Held, PortRange};
 use crate::model::{Endpoint, Network, Record, Scope};
 use crate::options;
-use crate::paths::checksums;
+use crate::paths::offloads;
 use crate::ports::Ports;
 use crate::resolver::Running;
 use crate::services::Declared;
@@ -30,8 +31,8 @@ pub(crate) const GATEWAY_BRIDGE: &str = "docker_gwbridge";
 pub(crate) struct State {
     pub drivers: Registry,
     pub host: Host,
-    /// Hardware makes wrong sums: the tunnels make their own.
-    pub soft_checksums: bool,
+    /// What hardware does wrong for packets in tunnels: the kernel does it before they enter one.
+    pub soft: Option<Offload>,
     /// The daemon's label `zone`; empty for none.
     pub zone: String,
     pub networks: BTreeMap<String, Entry>,
@@ -297,8 +298,9 @@ impl State {
             true => driver.network_rows(network, &self.host),
             false => Vec::new(),
         };
-        if self.soft_checksums {
-            rows.extend(driver.tunnels(network).into_iter().map(checksums::soft));
+        if let Some(offload) = self.soft {
+            let tunnels = driver.tunnels(network).into_iter();
+            rows.extend(tunnels.map(|tunnel| offloads::without(offload, tunnel)));
         }
         rows.extend(driver.endpoint_rows(network, endpoint, ns));
         if network.ingress {

@@ -1,28 +1,54 @@
-//! Whether a link's sums of packets are left to the hardware below it (`SIOCETHTOOL`, linux/ethtool.h; the calling
-//! thread's namespace).
+//! What is left to the hardware below a link (`SIOCETHTOOL`, linux/ethtool.h; the calling thread's namespace).
 
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd as _;
 
-const GET: u32 = 0x16;
-const SET: u32 = 0x17;
+/// What the kernel does itself before a packet enters a link, once this is off there. Where sums are not made below it, long
+/// packets are not cut there either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Offload {
+    /// Long packets of TCP are cut up.
+    Segmentation,
+    /// Sums of what goes out are made.
+    Checksums,
+}
+
+impl Offload {
+    pub const ALL: [Self; 2] = [Self::Segmentation, Self::Checksums];
+
+    /// As `ethtool -k` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Segmentation => "tx-tcp-segmentation",
+            Self::Checksums => "tx-checksumming",
+        }
+    }
+
+    /// `ETHTOOL_GTSO`, `ETHTOOL_GTXCSUM` and their counterparts.
+    fn commands(self) -> [u32; 2] {
+        match self {
+            Self::Segmentation => [0x1e, 0x1f],
+            Self::Checksums => [0x16, 0x17],
+        }
+    }
+
+    pub fn is_on(self, link: &str) -> io::Result<bool> {
+        let [get, _] = self.commands();
+        Ok(ask(link, get, 0)? != 0)
+    }
+
+    pub fn set(self, link: &str, on: bool) -> io::Result<()> {
+        let [_, set] = self.commands();
+        ask(link, set, on.into()).map(drop)
+    }
+}
 
 /// `struct ethtool_value`
 #[repr(C)]
 struct Value {
     command: u32,
     data: u32,
-}
-
-/// Whether sums of what goes out by the link are made late: by what is below it, in the end by hardware.
-pub fn tx_checksum(link: &str) -> io::Result<bool> {
-    Ok(ask(link, GET, 0)? != 0)
-}
-
-/// Without it the kernel makes them before a packet enters the link, and cuts long ones itself.
-pub fn set_tx_checksum(link: &str, on: bool) -> io::Result<()> {
-    ask(link, SET, on.into()).map(drop)
 }
 
 fn ask(link: &str, command: u32, data: u32) -> io::Result<u32> {

@@ -22,6 +22,7 @@ mod desired;
 mod error;
 pub mod ethtool;
 mod flows;
+pub mod frame;
 mod key;
 mod netlink;
 mod netns;

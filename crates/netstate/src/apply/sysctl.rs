@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use super::Run;
 use crate::desired::Change;
+use crate::ethtool::Offload;
 use crate::key::{Item, Key};
 use crate::netns::{Space, within};
-use crate::{Error, Ns, Row, ethtool};
+use crate::{Error, Ns, Row};
 
 fn path(key: &str) -> Option<PathBuf> {
     let parts: Vec<&str> = match key.contains('/') {
@@ -36,15 +37,16 @@ pub fn same(a: &str, b: &str) -> bool {
     a.split_whitespace().eq(b.split_whitespace())
 }
 
-/// Settings of links that are not files: "ethtool/LINK/tx-checksumming", "on" or "off".
-fn ethtool(key: &str) -> Option<&str> {
-    key.strip_prefix("ethtool/")?
-        .strip_suffix("/tx-checksumming")
+/// Settings of links that are not files, "on" or "off": "ethtool/LINK/tx-checksumming" and others of [`Offload`].
+fn offload(key: &str) -> Option<(&str, Offload)> {
+    let (link, name) = key.strip_prefix("ethtool/")?.rsplit_once('/')?;
+    let offload = Offload::ALL.into_iter().find(|o| o.name() == name)?;
+    Some((link, offload))
 }
 
 fn read(key: &str) -> io::Result<String> {
-    if let Some(link) = ethtool(key) {
-        let on = ethtool::tx_checksum(link)?;
+    if let Some((link, offload)) = offload(key) {
+        let on = offload.is_on(link)?;
         return Ok(if on { "on" } else { "off" }.to_owned());
     }
     let path = path(key).ok_or(io::ErrorKind::InvalidInput)?;
@@ -55,8 +57,8 @@ fn write(key: &str, value: &str) -> io::Result<()> {
     if same(&read(key)?, value) {
         return Ok(());
     }
-    if let Some(link) = ethtool(key) {
-        return ethtool::set_tx_checksum(link, value == "on");
+    if let Some((link, offload)) = offload(key) {
+        return offload.set(link, value == "on");
     }
     let path = path(key).ok_or(io::ErrorKind::InvalidInput)?;
     fs::write(path, value)

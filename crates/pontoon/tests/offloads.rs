@@ -1,4 +1,4 @@
-//! A network card that leaves the sums of packets in tunnels unmade is noticed, and worked round.
+//! A network card that does its part wrong for packets in tunnels is noticed, and worked round.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
@@ -36,15 +36,26 @@ fn entry(host: &Host) -> Ipv4Addr {
     own.split('/').next().unwrap().parse().unwrap()
 }
 
-/// Of each tunnel device on the host: whether sums are made below it.
-fn offloads(host: &Host) -> Vec<String> {
+const SUMS: &str = "tx-checksumming";
+const CUTS: &str = "tx-tcp-segmentation";
+
+/// Of each tunnel device on the host: whether that is done below it.
+fn offloads(host: &Host, what: &str) -> Vec<String> {
     let spaces = host.dir().join("exec/netns/ov-*").display().to_string();
     let all = host.ok(&format!(
-        "for n in {spaces}; do nsenter --net=$n ethtool -k vxlan0 | grep tx-checksumming; done"
+        "for n in {spaces}; do nsenter --net=$n ethtool -k vxlan0 | grep {what}:; done"
     ));
     all.lines()
-        .map(|l| l.replace("tx-checksumming: ", ""))
+        .map(|l| l.trim().replace(&format!("{what}: "), ""))
         .collect()
+}
+
+/// The event since then: of which network, found at which node's entry.
+fn told(host: &Host, event: &str, began: &str) -> String {
+    let format = "{{.Actor.Attributes.name}} {{.Actor.Attributes.node}}";
+    host.ok(&format!(
+        "docker events --since {began} --until $(date +%s) -f event={event} --format '{format}'"
+    ))
 }
 
 /// A connection, whether somebody listens or not.
@@ -65,18 +76,16 @@ fn sums_that_the_card_leaves_out_are_made_by_the_tunnel() {
     run(&h2, "c2", "--network net");
     let peer = address(&h2, "c2", "net");
     until(10, "they know each other", || connects(&h1, "c1", &peer));
-    assert_eq!(offloads(&h1), ["on", "on"]);
+    assert_eq!(offloads(&h1, SUMS), ["on", "on"]);
 
     let began = h1.ok("date +%s");
     breaks(&h1, UDP, 6, unmade(entry(&h1), entry(&h2), UDP, 8 + 1));
     until(30, "the tunnels make sums", || {
-        offloads(&h1) == ["off", "off"]
+        offloads(&h1, SUMS) == ["off", "off"]
     });
     // It was of use.
     eventually(10, format!("ingress {}", entry(&h2)), || {
-        h1.ok(&format!(
-            "docker events --since {began} --until $(date +%s) -f event=checksum_offload_off --format '{{{{.Actor.Attributes.name}}}} {{{{.Actor.Attributes.node}}}}'"
-        ))
+        told(&h1, "checksum_offload_off", &began)
     });
     // The card does to others what it did to the look; it does no harm any more. (A SYN of Linux has 40 bytes.)
     let own: Ipv4Addr = address(&h1, "c1", "net").parse().unwrap();
@@ -84,16 +93,16 @@ fn sums_that_the_card_leaves_out_are_made_by_the_tunnel() {
     breaks(&h1, TCP, 16, unmade(own, peer.parse().unwrap(), TCP, 40));
     assert!(connects(&h1, "c1", &peer));
     // Other hosts are as they were, and so is the underlay's device.
-    assert_eq!(offloads(&h2), ["on", "on"]);
+    assert_eq!(offloads(&h2, SUMS), ["on", "on"]);
     assert!(h1.ok("ethtool -k eth0").contains("tx-checksumming: on"));
     // New networks have it too, and a daemon that comes later knows.
     h1.kill_daemon().unwrap();
     common::start(&h1, &[]);
-    assert_eq!(offloads(&h1), ["off", "off"]);
+    assert_eq!(offloads(&h1, SUMS), ["off", "off"]);
     h1.ok("docker network create -d overlay --attachable later");
     run(&h1, "c3", "--network later");
     until(15, "of all networks", || {
-        offloads(&h1) == ["off", "off", "off"]
+        offloads(&h1, SUMS) == ["off", "off", "off"]
     });
     world.end();
 }
@@ -114,6 +123,55 @@ fn a_node_that_answers_no_datagrams_changes_nothing() {
         let count = dropped.split("packets ").nth(1).unwrap();
         count.split(' ').next().unwrap().parse::<u32>().unwrap() >= 6
     });
-    until(15, "all is as it was", || offloads(&h1) == ["on"]);
+    until(15, "all is as it was", || offloads(&h1, SUMS) == ["on"]);
+    world.end();
+}
+
+#[test]
+fn long_packets_that_the_card_loses_are_cut_by_the_kernel() {
+    if is_docker() {
+        return;
+    }
+    let world = World::swarm(&[2]);
+    let [h1, h2] = world.hosts();
+    h1.ok("docker network create -d overlay --attachable net");
+    run(&h1, "c1", "--network net");
+    run(&h2, "c2", "--network net");
+    let peer = address(&h2, "c2", "net");
+    until(10, "they know each other", || connects(&h1, "c1", &peer));
+    assert_eq!(offloads(&h1, CUTS), ["on", "on"]);
+
+    let began = h1.ok("date +%s");
+    // What is longer than a packet of the wire is meant to be cut by the card.
+    h1.ok("nft 'add table ip card; add chain ip card out { type filter hook output priority 0; }; add rule ip card out udp dport 4789 meta length > 2000 counter drop'");
+    until(30, "the kernel cuts", || {
+        offloads(&h1, CUTS) == ["off", "off"]
+    });
+    eventually(10, format!("ingress {}", entry(&h2)), || {
+        told(&h1, "segmentation_offload_off", &began)
+    });
+    let lost = "nft list chain ip card out | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p'";
+    let before = h1.ok(lost);
+    let bytes = "docker exec -d c2 sh -c 'sleep 60 | nc -l -p 90 | wc -c >/bytes'";
+    h2.ok(bytes);
+    until(10, "a server", || {
+        h2.sh("docker exec c2 netstat -ltn").stdout.contains(":90 ")
+    });
+    h1.ok(&format!(
+        "docker exec c1 sh -c 'head -c 3000000 /dev/zero | nc -w 5 {peer} 90'"
+    ));
+    eventually(10, "3000000".into(), || h2.ok("docker exec c2 cat /bytes"));
+    assert_eq!(h1.ok(lost), before, "nothing is lost any more");
+    // No more than that is changed, nor elsewhere.
+    assert_eq!(offloads(&h1, SUMS), ["on", "on"]);
+    assert_eq!(offloads(&h2, CUTS), ["on", "on"]);
+    assert!(h1.ok("ethtool -k eth0").contains(&format!("{CUTS}: on")));
+    h1.kill_daemon().unwrap();
+    common::start(&h1, &[]);
+    h1.ok("docker network create -d overlay --attachable later");
+    run(&h1, "c3", "--network later");
+    until(15, "of all networks", || {
+        offloads(&h1, CUTS) == ["off", "off", "off"]
+    });
     world.end();
 }
