@@ -7,7 +7,7 @@ help:
 	@echo "make demo    a lab of three hosts, the walkthrough, a ping across hosts"
 	@echo "make test    formatting, lints and every test; writes nothing to the tree"
 	@echo "make vm      the tests of what this kernel may lack, in a virtual machine that has it (Debian, some minutes)"
-	@echo "make vm-bench  there, services against Docker's with its IPVS, as ratios (an hour; wants a quiet machine)"
+	@echo "make vm-bench  there, services against Docker's with its IPVS, as ratios (a quarter of an hour; wants a quiet machine)"
 	@echo "make bench   Pontoon, Docker and podman side by side in one lab, as ratios; services by the thousand (half an hour)"
 	@echo "make fuzz    every fuzz target for SECONDS=20 (needs cargo-fuzz and a nightly toolchain)"
 	@echo "make fix     formats and applies what clippy can mend"
@@ -35,7 +35,8 @@ vm: build
 vm-bench: build
 	@scripts/setup vm
 	cargo build --quiet --release -p bench
-	MEMORY=6G SECONDS_MAX=7200 scripts/vm target/release/bench target/release/pontoon --only IPVS
+	# Those among a hundred services are left out: a task of Docker's takes many seconds to start there.
+	MEMORY=6G SECONDS_MAX=3600 scripts/vm target/release/bench target/release/pontoon --only 'address, against IPVS' --only 'mesh, against IPVS'
 
 bench: build
 	@scripts/setup bench
