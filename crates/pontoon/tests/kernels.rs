@@ -126,5 +126,6 @@ fn overlays_need_vxlan() {
     }
     h1.ok("docker rm -f c1");
     until(10, "nothing is left", || footprint(&h1) == before);
-    world.end();
+    // The mesh needs it too.
+    world.end_but(|error| !has && error.contains("this kernel has no vxlan devices"));
 }
