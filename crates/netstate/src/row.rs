@@ -106,8 +106,8 @@ pub enum Row {
         dst: IpAddr,
     },
     /// `key` in dots (`net.ipv4.ip_forward`), or in slashes where an interface name holds a dot; also
-    /// `ethtool/LINK/` and the name of an [`Offload`](crate::ethtool::Offload), which is `on` or `off`. Removal of the row leaves the value as it is: nobody knows
-    /// any more what it should be.
+    /// `ethtool/LINK/` and the name of an [`Offload`](crate::ethtool::Offload), which is `on` or `off`. Removal of the row
+    /// leaves the value as it is: nobody knows any more what it should be.
     Sysctl {
         ns: Ns,
         key: String,

@@ -64,11 +64,8 @@ fn connects(host: &Host, container: &str, to: &str) -> bool {
     host.sh(&nc).stdout.contains("refused")
 }
 
-#[test]
-fn sums_that_the_card_leaves_out_are_made_by_the_tunnel() {
-    if is_docker() {
-        return;
-    }
+/// Two hosts, each with a container (`c1`, `c2`) on `net`, and the address of the second; hardware does all of `what` there.
+fn pair(what: &str) -> (World, [Host; 2], String) {
     let world = World::swarm(&[2]);
     let [h1, h2] = world.hosts();
     h1.ok("docker network create -d overlay --attachable net");
@@ -76,7 +73,16 @@ fn sums_that_the_card_leaves_out_are_made_by_the_tunnel() {
     run(&h2, "c2", "--network net");
     let peer = address(&h2, "c2", "net");
     until(10, "they know each other", || connects(&h1, "c1", &peer));
-    assert_eq!(offloads(&h1, SUMS), ["on", "on"]);
+    assert_eq!(offloads(&h1, what), ["on", "on"]);
+    (world, [h1, h2], peer)
+}
+
+#[test]
+fn sums_that_the_card_leaves_out_are_made_by_the_tunnel() {
+    if is_docker() {
+        return;
+    }
+    let (world, [h1, h2], peer) = pair(SUMS);
 
     let began = h1.ok("date +%s");
     breaks(&h1, UDP, 6, unmade(entry(&h1), entry(&h2), UDP, 8 + 1));
@@ -132,14 +138,7 @@ fn long_packets_that_the_card_loses_are_cut_by_the_kernel() {
     if is_docker() {
         return;
     }
-    let world = World::swarm(&[2]);
-    let [h1, h2] = world.hosts();
-    h1.ok("docker network create -d overlay --attachable net");
-    run(&h1, "c1", "--network net");
-    run(&h2, "c2", "--network net");
-    let peer = address(&h2, "c2", "net");
-    until(10, "they know each other", || connects(&h1, "c1", &peer));
-    assert_eq!(offloads(&h1, CUTS), ["on", "on"]);
+    let (world, [h1, h2], peer) = pair(CUTS);
 
     let began = h1.ok("date +%s");
     // What is longer than a packet of the wire is meant to be cut by the card.
